@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,15 @@ import pytest
 from tiny_models import make_llama, make_tokenizer
 
 RECIPES = ["l1_unstructured:overall:0.5", "round_to_nearest:head:4", "l1_unstructured:head:0.5"]
+
+
+@pytest.fixture(autouse=True)
+def _quick_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start processes from one that has imported the libraries, except where a test is about new ones."""
+    if "in_new_processes" not in request.node.name:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["forgetmeter.executors.workers"])
+        monkeypatch.setattr("forgetmeter.executors.workers.START", context)
 
 
 @pytest.fixture

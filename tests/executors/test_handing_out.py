@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
-from forgetmeter.executors.handing_out import HandingOut, ToldProgress
+import pytest
+
+from forgetmeter.executors.handing_out import HandingOut, Taken, ToldProgress
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
@@ -52,6 +55,39 @@ def test_what_a_lost_worker_had_taken_comes_first() -> None:
     units.put_back(given[:2])
     assert units.cells == tuple(given)
     assert units.next(()) == given[:1]
+
+
+def test_a_cell_whose_workers_are_lost_is_given_up_after_three() -> None:
+    given = cells()[:2]
+    units = handing_out(given)
+    assert [units.put_back(given), units.put_back(given[:1]), units.put_back(given[:1])] == [[], [], given[:1]]
+    # One that hangs is not tried again, and what the worker had not started yet is not to blame.
+    assert units.put_back(given, hopeless=given[0]) == given[:1]
+    assert units.put_back(given[1:]) == []
+
+
+def test_if_three_workers_are_lost_in_a_row_without_a_cell_all_are_given_up() -> None:
+    given = cells()
+    units = handing_out(given)
+    assert [units.put_back([]), units.put_back([])] == [[], []]
+    assert units.next(()) == given[:2]
+    assert [units.put_back([]), units.put_back([]), units.put_back([])] == [[], [], given[2:]]
+    assert len(units) == 0
+
+
+def test_a_worker_has_time_from_one_cell_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("forgetmeter.executors.handing_out.monotonic", lambda: now)
+    taken = Taken()
+    assert (taken.current, taken.left(10)) == (None, math.inf)
+    taken.take(cells()[:2])
+    now += 4
+    taken.told("cell_started")
+    assert (taken.current, taken.left(10), taken.left(None)) == (cells()[0], 6, math.inf)
+    taken.told("cell_finished")
+    assert (taken.current, taken.left(10)) == (cells()[1], 10)
+    taken.told("cell_failed")
+    assert (taken.current, taken.left(10)) == (None, math.inf)
 
 
 def test_every_call_of_a_listener_is_passed_on() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
@@ -62,6 +63,20 @@ def test_cells_of_a_lost_node_are_run_by_others(study: dict[str, Any], tmp_path:
     assert any("was lost" in stage for stage in progress.stages)
 
 
+@pytest.mark.timeout(900)
+def test_a_worker_that_hangs_is_ended_and_its_cell_fails(study: dict[str, Any], cluster: Cluster) -> None:
+    def stop() -> None:
+        found = [each for each in psutil.process_iter() if each.name().startswith("ray::run_share")]
+        found[0].suspend()
+
+    study |= {"tasks": study["tasks"][1:2], "evaluation.limit": 400}
+    progress = Seen(then=stop, after="cell_started")
+    finished = run(study, executor="ray", address=cluster.address, time_limit=20, progress=progress)
+    errors = {failure.error for failure in finished.failures}
+    assert errors == {"TimeoutError: it took longer than 20 s (--time-limit)"}
+    assert run(study).failures == ()
+
+
 def test_variants_stop_as_on_one_machine(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
     study |= {"tasks": study["tasks"][1:2], "evaluation.limit": 400, "evaluation.precision": 0.2}
     alone = study | {"output": str(tmp_path / "alone")}
@@ -100,19 +115,25 @@ def test_a_node_with_another_version_says_so() -> None:
 
 
 class Seen(Progress):
-    """Notes stages and finished cells, and does something after the first cell."""
+    """Notes stages and finished cells, and does something once, after a call."""
 
-    def __init__(self, then: Any = None) -> None:
+    def __init__(self, then: Any = None, *, after: str = "cell_finished") -> None:
         self.stages: list[str] = []
         self.finished: list[str] = []
-        self._then = then
+        self._then, self._after = then, after
 
     def stage(self, text: str) -> None:
         self.stages.append(text)
 
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        self._do("cell_started")
+
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:
         self.finished.append(f"{cell.variant.recipe} {cell.task}")
-        if self._then is not None:
+        self._do("cell_finished")
+
+    def _do(self, name: str) -> None:
+        if self._then is not None and name == self._after:
             then, self._then = self._then, None
             then()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,6 @@ from forgetmeter.executors.workers import WorkersExecutor
 from forgetmeter.records.cell import Cell
 from forgetmeter.results.results import open_run
 from forgetmeter.study.running import run
-
-
-@pytest.fixture(autouse=True)
-def _quick_start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start processes from one that has imported the libraries, except where a test is about new ones."""
-    if "in_new_processes" not in request.node.name:
-        context = get_context("forkserver")
-        context.set_forkserver_preload(["forgetmeter.executors.workers"])
-        monkeypatch.setattr("forgetmeter.executors.workers.START", context)
 
 
 def test_the_answers_are_those_of_one_process(study: dict[str, Any], tmp_path: Path) -> None:
@@ -66,34 +58,70 @@ def test_variants_wait_for_a_baseline_that_decides_when_they_stop(study: dict[st
     assert items == {cell.recipe: cell.items for cell in open_run(alone["output"]).summary.cells}
 
 
-class Killing(Progress):
-    """Kills a process when it has started a cell other than the baseline's."""
+def _exit(connection: Connection, number: int) -> None:
+    os._exit(3)
 
-    def __init__(self) -> None:
+
+class Signalling(Progress):
+    """Sends a signal to a process when it has started a cell, as often as told."""
+
+    def __init__(self, sent: signal.Signals, *, times: int = 1) -> None:
+        self.stages: list[str] = []
         self.failed: list[str] = []
-        self.killed: int | None = None
+        self._sent, self._times = sent, times
+        self._known: set[int | None] = set()
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
 
     def cell_started(self, cell: Cell, *, items: int) -> None:
-        if self.killed is None:
-            self.killed = active_children()[0].pid
-            assert self.killed is not None
-            os.kill(self.killed, signal.SIGKILL)
+        new = [each.pid for each in active_children() if each.pid not in self._known]
+        if len(self._known) < self._times and new and new[0] is not None:
+            self._known.add(new[0])
+            os.kill(new[0], self._sent)
 
     def cell_failed(self, cell: Cell, *, error: str) -> None:
-        self.failed.append(f"{cell.task}: {error}")
+        self.failed.append(error)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_cells_of_a_process_that_dies_fail_and_are_asked_again(study: dict[str, Any], workers: int) -> None:
-    progress = Killing()
+def test_others_run_the_cells_of_a_process_that_dies(study: dict[str, Any], tmp_path: Path, workers: int) -> None:
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    progress = Signalling(signal.SIGKILL)
     finished = run(study, executor=WorkersExecutor(workers), progress=progress)
-    assert len(finished.failures) == len(progress.failed) > 0
-    assert "RuntimeError: its worker ended with exit code -9; with fewer --workers" in progress.failed[0]
-    if workers == 1:
-        assert "no worker is left" in progress.failed[-1]
-        assert len(finished.failures) == 15
-    else:
-        assert len(finished.failures) <= 3
+    assert (finished.computed, finished.failures, progress.failed) == (15, (), [])
+    assert any(stage.startswith("a worker has ended (exit code -9); ") for stage in progress.stages)
+    assert stored(study["output"]) == stored(alone["output"])
+
+
+def test_a_cell_whose_processes_die_again_and_again_fails(study: dict[str, Any]) -> None:
+    progress = Signalling(signal.SIGKILL, times=3)
+    finished = run(study | {"tasks": ["divergence"]}, executor=WorkersExecutor(1), progress=progress)
+    assert progress.failed
+    assert set(progress.failed) == {
+        "RuntimeError: 3 workers were lost that ran it, or at their start (the last one: exit code -9; with fewer "
+        "--workers, each has more memory)"
+    }
+    assert len(progress.failed) == len(finished.failures) < 5
+    assert run(study).failures == ()
+
+
+def test_processes_that_cannot_start_are_not_replaced_forever(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forgetmeter.executors.workers.worker_process.work", _exit)
+    finished = run(study, executor=WorkersExecutor(2))
+    assert len(finished.failures) == 15
+    assert "at their start (the last one: exit code 3" in finished.failures[0].error
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_process_that_hangs_is_ended_and_its_cell_fails(study: dict[str, Any], workers: int) -> None:
+    progress = Signalling(signal.SIGSTOP)
+    finished = run(study, workers=workers, time_limit=10, progress=progress)
+    assert set(progress.failed) == {"TimeoutError: it took longer than 10 s (--time-limit)"}
+    assert [failure.error for failure in finished.failures] == progress.failed
     assert run(study).failures == ()
 
 
@@ -143,12 +171,16 @@ def test_what_other_processes_cannot_have_is_refused(study: dict[str, Any], monk
         run(study | {"tasks": ["made_up"]}, workers=2)
 
 
-@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
-def test_wrong_numbers_are_refused(study: dict[str, Any], workers: Any) -> None:
-    with pytest.raises(UserError, match=f"--workers must be a positive integer, not '{workers}'"):
-        run(study, workers=workers)
+@pytest.mark.parametrize("number", [0, -1, 1.5, True])
+def test_wrong_numbers_are_refused(study: dict[str, Any], number: Any) -> None:
+    with pytest.raises(UserError, match=f"--workers must be a positive integer, not '{number}'"):
+        run(study, workers=number)
+    if number != 1.5:
+        with pytest.raises(UserError, match=f"--time-limit must be a positive number of seconds, not '{number}'"):
+            run(study, time_limit=number)
 
 
-def test_one_worker_is_this_process() -> None:
-    assert type(executor_named("local", 1)) is LocalExecutor
-    assert type(executor_named("local", 2)) is WorkersExecutor
+def test_one_worker_is_this_process_unless_its_time_is_limited() -> None:
+    assert type(executor_named("local", workers=1)) is LocalExecutor
+    assert type(executor_named("local", workers=2)) is WorkersExecutor
+    assert type(executor_named("local", time_limit=60)) is WorkersExecutor

@@ -1,6 +1,6 @@
 """What the time of a run was spent on: recorded by the executor, added up, and shown.
 
-Covers ``scoring.arithmetic``, ``report.formats.profile_text``.
+Covers ``basics.processor``, ``scoring.arithmetic``, ``report.formats.profile_text``, ``report.formats.facts_text``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from quick_commands import forgetmeter
 from torch.utils.flop_counter import FlopCounterMode
 
+from forgetmeter.basics.processor import processor_name
 from forgetmeter.models.loading import load
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.probes.loading import load_task
@@ -137,3 +138,13 @@ def test_a_run_without_times_has_none(results: Results, tmp_path: Path) -> None:
     says = forgetmeter("show", out, "--format", "profile", expect=2).stderr
     assert says == f"error: {out} has no profile: no times are recorded\n"
     assert json.loads(forgetmeter("show", out, "--format", "json").stdout)["cells"]
+
+
+def test_provenance_says_what_computed_the_answers_and_with_what(results: Results) -> None:
+    said = forgetmeter("show", results.run.location, "--provenance").stdout.splitlines()
+    instructions = torch.backends.cpu.get_cpu_capability()
+    computed = said[said.index("Computed on") + 1 : said.index("Versions")]
+    # The standards are so small that one thread is the fastest.
+    assert computed == [f"  {processor_name()}, {instructions}, 1 thread: 6 cells"]
+    assert f"  torch: {torch.__version__}" in said
+    assert [line for line in said if line.startswith("  standard:decoder: content ")]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from faulty_store import Faults, faulty_store
 from moto.server import ThreadedMotoServer
 
+from forgetmeter.errors import UserError
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.study.running import run
@@ -30,17 +33,23 @@ STUDY = {
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def store() -> Iterator[tuple[str, Faults]]:
     found = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     found.start()
-    host, port = found.get_host_and_port()
-    yield f"http://{host}:{port}"
+    with faulty_store(found.get_host_and_port()) as both:
+        yield both
     found.stop()
 
 
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+def faults(store: tuple[str, Faults]) -> Iterator[Faults]:
+    yield store[1]
+    store[1].__init__()  # type: ignore[misc]
+
+
+@pytest.fixture
+def bucket(store: tuple[str, Faults], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store[0])
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -105,4 +114,82 @@ def test_a_killed_run_goes_on_where_it_was(bucket: str, tmp_path: Path) -> None:
     process.stderr.close()
     time.sleep(0.1)
     assert 1 <= run({**STUDY, "output": there}).computed <= 3
+    assert facts(there).equals(facts(here))
+
+
+def test_a_busy_and_slow_store_is_asked_again(bucket: str, faults: Faults, tmp_path: Path) -> None:
+    run({**STUDY, "output": str(tmp_path / "run")})
+    dice = random.Random(0)
+    faults.is_busy, faults.delay = lambda _: dice.random() < 0.2, 0.02
+    finished = run({**STUDY, "output": f"{bucket}/run"})
+    assert (finished.computed, finished.failures) == (3, ())
+    assert faults.refused > 5
+    assert facts(f"{bucket}/run").equals(facts(str(tmp_path / "run")))
+
+
+def test_a_store_that_does_not_answer_is_no_empty_run(
+    bucket: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = f"{bucket}/run"
+    # The next file system of s3fs asks less often.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fsspec.filesystem("s3").clear_instance_cache()
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)
+
+    def refused(is_busy: Callable[[str], bool], says: str, do: Callable[[], object]) -> None:
+        faults.is_busy = is_busy
+        with pytest.raises(UserError, match=says) as caught:
+            do()
+        assert "\n" not in str(caught.value)
+        faults.is_busy = Faults.is_busy
+
+    def start() -> object:
+        return run({**STUDY, "output": there})
+
+    writing = "cannot be written .*; once it can, the same command continues with what is stored"
+    reading = "cannot be read .*; try again once it can"
+    refused(lambda request: request.startswith("PUT") and "variants" in request, f"variant.json' {writing}", start)
+    refused(lambda request: request.startswith("HEAD"), f"/run' {reading}", start)
+    assert start().computed == 3  # type: ignore[attr-defined]
+    for what, name in (("HEAD", "study.json"), ("list-type", "/run/[a-z]+"), (".parquet", ".parquet")):
+        refused(lambda request, what=what: what in request, f"{name}' {reading}", lambda: open_run(there).outcomes)  # type: ignore[misc]
+    assert start().computed == 0  # type: ignore[attr-defined]
+
+
+def test_old_contents_falsify_nothing(bucket: str, faults: Faults, tmp_path: Path) -> None:
+    """No large object store answers so today; what it costs is at most a refusal, and cells that are asked twice."""
+    here, there = str(tmp_path / "run"), f"{bucket}/run"
+    run({**STUDY, "output": here})
+    faults.stale = 1.0
+    for recipes in (STUDY["recipes"][:1], STUDY["recipes"]):
+        for _ in range(10):
+            try:
+                finished = run({**STUDY, "recipes": recipes, "output": there})
+            except UserError as error:
+                assert "\n" not in str(error)
+                time.sleep(1.0)
+            else:
+                assert finished.failures == ()
+                break
+    faults.stale = 0.0
+    assert run({**STUDY, "output": there}).computed == 0
+    assert facts(there).equals(facts(here))
+
+
+def test_two_runs_in_one_bucket_share_their_cells(bucket: str, tmp_path: Path) -> None:
+    here, there = str(tmp_path / "run"), f"{bucket}/run"
+    run({**STUDY, "output": here})
+    started = threading.Barrier(2)
+    computed = []
+
+    def start() -> None:
+        started.wait()
+        computed.append(run({**STUDY, "output": there}).computed)
+
+    threads = [threading.Thread(target=start) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(computed) == 2
     assert facts(there).equals(facts(here))

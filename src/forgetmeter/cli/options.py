@@ -53,6 +53,13 @@ Address = Annotated[
     str | None,
     typer.Option(help="The Ray cluster: HOST:PORT, auto, or ray://HOST:PORT.", show_default="one on this machine"),
 ]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds that a cell may take, with loading and compressing; one that takes longer fails.",
+        show_default="none",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
 DataFolder = Annotated[
     Path | None,

@@ -78,6 +78,7 @@ class CellAnswers:
         precision: float | None,
         is_timed: bool,
         matrices: Sequence[Matrix] | None,
+        computed_on: str | None,
     ) -> CellFacts:
         """Return the facts to store with the outcomes.
 
@@ -86,6 +87,7 @@ class CellAnswers:
             precision: If asking stopped early, how precisely the drop had to be known.
             is_timed: Whether the time is that of all of the variant's computation.
             matrices: The model's weight matrices; ``None`` if another runtime answers.
+            computed_on: The hardware; ``None`` if another runtime answers.
         """
         dropped: Counter[str] = Counter()
         named: dict[str, str] = {}
@@ -108,5 +110,6 @@ class CellAnswers:
             judge_seconds=self._judge_seconds,
             positions=sum(part.positions for part in self._parts),
             operations=None if None in needed else sum(each for each in needed if each is not None),
+            computed_on=computed_on,
             timed=is_timed and precision is None,
         )

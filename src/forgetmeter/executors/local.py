@@ -7,13 +7,15 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, groupby
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from forgetmeter.basics.plural import counted
+from forgetmeter.basics.processor import processor_name
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.compression.registry import load_method
 from forgetmeter.engines.external_engine import ExternalEngine
@@ -176,6 +178,7 @@ class _CellWork:
             precision=work.evaluation.precision if is_stopped else None,
             is_timed=self._is_timed,
             matrices=self._matrices,
+            computed_on=self._computed_on,
         )
         if is_stopped and work.store.is_done(cell):
             # Another process has asked all items meanwhile.
@@ -193,6 +196,11 @@ class _CellWork:
     @property
     def _matrices(self) -> Sequence[Matrix] | None:
         """The matrices that the installed variant computes with; ``None`` if another runtime answers."""
+        return None
+
+    @property
+    def _computed_on(self) -> str | None:
+        """The hardware that computes; ``None`` if another runtime answers."""
         return None
 
     def _advanced(self, cell: Cell, before: float, part: float, share: float) -> None:
@@ -269,6 +277,10 @@ class _ModelWork(_CellWork):
         if not reusing:
             return None
         return ReusedStates(blocks, in_memory=IN_MEMORY // self._processes, in_files=IN_FILES // self._processes)
+
+    @cached_property
+    def _computed_on(self) -> str:
+        return hardware(self._loaded.model.device)
 
     @property
     def _matrices(self) -> Sequence[Matrix]:
@@ -359,6 +371,16 @@ def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:
     text = f"{type(error).__name__}: {error}"
     work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
     progress.cell_failed(cell, error=text)
+
+
+def hardware(device: torch.device) -> str:
+    """Return the processor, its instruction set and the number of threads, or the name of another device."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    if device.type != "cpu":
+        return str(device.type)
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return f"{processor_name()}, {kernels}, {counted(torch.get_num_threads(), 'thread')}"
 
 
 @contextmanager

@@ -17,20 +17,18 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import ray_worker
 from forgetmeter.executors.executor import Progress, Work
-from forgetmeter.executors.handing_out import HandingOut
+from forgetmeter.executors.handing_out import HandingOut, late, loss
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.models.on_disk.quantization import float32_bytes
 from forgetmeter.records.cell import Cell
 from forgetmeter.version import __version__
 
-_MOST_ATTEMPTS = 3
-"""How often a cell is tried whose worker is lost each time."""
 _COPIES = 2.5
 """Memory of a worker by that of a model's weights: those of a variant beside the original ones, and activations."""
 _LIBRARIES = 2 * 2**30
 """Bytes that the libraries take."""
 _PATIENCE = 10.0
-"""Seconds in which a cluster has to accept a connection."""
+"""Seconds in which a cluster has to accept a connection, and a worker to end by itself."""
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 _SETTINGS = ("HF_", "FORGETMETER_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")
 
@@ -45,10 +43,13 @@ class RayExecutor:
         workers: Number of workers; by default, as many as the cluster's CPUs or GPUs and its memory allow.
         address: ``HOST:PORT`` of the cluster, ``auto`` for the one on this machine, or ``ray://HOST:PORT``; by default,
             one is started on this machine.
+        time_limit: Seconds that a cell may take, with loading and compressing; its worker is ended and replaced.
     """
 
-    def __init__(self, *, workers: int | None = None, address: str | None = None) -> None:
-        self._workers, self._address = workers, address
+    def __init__(
+        self, *, workers: int | None = None, address: str | None = None, time_limit: float | None = None
+    ) -> None:
+        self._workers, self._address, self._time_limit = workers, address, time_limit
 
     def execute(self, work: Work, progress: Progress) -> None:
         """Run all cells.
@@ -62,7 +63,7 @@ class RayExecutor:
         others, of_engines = work.by_runtime()
         if others.cells:
             with _connected(self._address):
-                _Workers(others, progress, self._workers).run()
+                _Workers(others, progress, self._workers, self._time_limit).run()
         LocalExecutor().execute(of_engines, progress)
 
 
@@ -120,8 +121,8 @@ class _Share:
 class _Workers:
     """Starts workers, passes on what they report, and starts others if they are lost."""
 
-    def __init__(self, work: Work, progress: Progress, number: int | None) -> None:
-        self._work, self._progress = work, progress
+    def __init__(self, work: Work, progress: Progress, number: int | None, time_limit: float | None) -> None:
+        self._work, self._progress, self._time_limit = work, progress, time_limit
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._share = _share_of(work, nodes, number)
         units = HandingOut(work, self._share.workers)
@@ -130,7 +131,8 @@ class _Workers:
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
         )
-        self._desk: Any = ray.remote(ray_worker.Desk).options(num_cpus=0, scheduling_strategy=here).remote(units)
+        desk = ray.remote(ray_worker.Desk).options(num_cpus=0, scheduling_strategy=here)
+        self._desk: Any = desk.remote(units, time_limit)
         share = self._share
         # A process of its own for each worker, so that a model's memory is free afterwards.
         resources = {"num_cpus": share.cpus, "num_gpus": share.gpus, "memory": share.memory}
@@ -140,8 +142,9 @@ class _Workers:
         except Exception as error:
             raise UserError(f"the study cannot be sent to other processes ({one_line(error)})") from error
         self._running: dict[Any, int] = {}
+        self._overdue: dict[int, Cell] = {}
         self._started = 0
-        self._attempts: dict[Cell, int] = {}
+        self._is_done = False
 
     def run(self) -> None:
         self._progress.stage(f"starting {counted(self._number, 'worker')}")
@@ -149,7 +152,8 @@ class _Workers:
             for _ in range(self._number):
                 self._start()
             news = self._desk.news.remote()
-            while self._running:
+            # A worker that has nothing left to do need not end by itself.
+            while self._running and not self._is_done:
                 done, _ = ray.wait([news, *self._running])
                 for each in done:
                     if each is news:
@@ -160,6 +164,8 @@ class _Workers:
             ray.get(self._desk.close.remote())
             self._report(ray.get(news))
             self._report(ray.get(self._desk.news.remote()))
+            if self._running:
+                ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE)
         finally:
             for each in self._running:
                 ray.cancel(each, force=True)
@@ -172,9 +178,14 @@ class _Workers:
         task = self._task.remote(self._desk, start, self._sent)
         self._running[task] = self._started
 
-    def _report(self, news: Sequence[ray_worker.Told]) -> None:
-        for name, given, named in news:
+    def _report(self, news: ray_worker.News) -> None:
+        for name, given, named in news.told:
             getattr(self._progress, name)(*given, **named)
+        self._is_done = news.is_done
+        self._overdue.update(news.overdue)
+        for task, worker in self._running.items():
+            if worker in news.overdue:
+                ray.cancel(task, force=True)
 
     def _end(self, task: Any) -> None:  # noqa: ANN401
         """Have the cells of a worker that was lost run elsewhere."""
@@ -188,18 +199,15 @@ class _Workers:
             self._retry(worker, one_line(error))
 
     def _retry(self, worker: int, why: str) -> None:
-        again = []
-        for cell in self._work.unstored(ray.get(self._desk.lost.remote(worker))):
-            self._attempts[cell] = self._attempts.get(cell, 0) + 1
-            if self._attempts[cell] < _MOST_ATTEMPTS:
-                again.append(cell)
-            else:
-                fail(self._work, self._progress, cell, RuntimeError(f"{_MOST_ATTEMPTS} workers were lost ({why})"))
-        left = ray.get(self._desk.put_back.remote(again))
-        if left:
-            self._progress.stage(f"worker {worker} was lost; its {counted(len(again), 'cell')} will be run by others")
-            if len(self._running) < self._number:
-                self._start()
+        hopeless = self._overdue.get(worker)
+        cells = self._work.unstored(ray.get(self._desk.lost.remote(worker)))
+        given_up, units = ray.get(self._desk.put_back.remote(cells, hopeless=hopeless))
+        for cell in given_up:
+            fail(self._work, self._progress, cell, late(self._time_limit) if cell == hopeless else loss(why))
+        if again := len(cells) - len(given_up):
+            self._progress.stage(f"worker {worker} was lost; {counted(again, 'cell')} will be run by others")
+        if units and len(self._running) < self._number:
+            self._start()
 
 
 def _share_of(work: Work, nodes: Sequence[Mapping[str, float]], number: int | None) -> _Share:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Work
-from forgetmeter.executors.handing_out import HandingOut, ToldProgress
+from forgetmeter.executors.handing_out import HandingOut, Taken, ToldProgress
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.records.cell import Cell
 from forgetmeter.version import __version__
@@ -32,11 +33,13 @@ class Desk:
 
     Args:
         units: The cells.
+        time_limit: Seconds that a cell may take, with loading and compressing.
     """
 
-    def __init__(self, units: HandingOut) -> None:
-        self._units = units
-        self._taken: dict[int, list[Cell]] = {}
+    def __init__(self, units: HandingOut, time_limit: float | None = None) -> None:
+        self._units, self._time_limit = units, time_limit
+        self._taken: dict[int, Taken] = {}
+        self._reported: set[int] = set()
         self._told: list[Told] = []
         self._is_closed = False
         self._changed = asyncio.Condition()
@@ -47,39 +50,69 @@ class Desk:
             self._taken.pop(worker, None)
             self._changed.notify_all()
             while self._units or self._taken:
-                unit = self._units.next(chain.from_iterable(self._taken.values()))
+                unit = self._units.next(chain.from_iterable(each.cells for each in self._taken.values()))
                 if unit is not None:
-                    self._taken[worker] = unit
+                    self._taken.setdefault(worker, Taken()).take(unit)
                     return unit
                 # For a baseline, or for cells of a worker that is lost.
                 await self._changed.wait()
             return []
 
-    async def lost(self, worker: int) -> list[Cell]:
+    async def lost(self, worker: int) -> Sequence[Cell]:
         """Return the cells that a worker has taken and may not have stored."""
-        return self._taken.pop(worker, [])
+        return self._taken.pop(worker, Taken()).cells
 
-    async def put_back(self, cells: Iterable[Cell]) -> int:
-        """Hand cells out again, and return how many units are left."""
+    async def put_back(self, cells: Sequence[Cell], *, hopeless: Cell | None) -> tuple[list[Cell], int]:
+        """Hand cells out again, and return those that are not tried again, and how many units are left."""
         async with self._changed:
-            self._units.put_back(cells)
+            given_up = self._units.put_back(cells, hopeless=hopeless)
             self._changed.notify_all()
-            return len(self._units)
+            return given_up, len(self._units)
 
-    async def tell(self, name: str, given: Sequence[Any], named: Mapping[str, Any]) -> None:
+    async def tell(self, worker: int, name: str, given: Sequence[Any], named: Mapping[str, Any]) -> None:
         """Note a call of a progress listener."""
+        if worker in self._taken:
+            self._taken[worker].told(name)
         self._told.append((name, given, named))
 
-    async def news(self) -> list[Told]:
-        """Return the calls since the last time, once there are any or the desk is closed."""
-        while not self._told and not self._is_closed:
+    async def news(self) -> News:
+        """Return what is new since the last time, once there is anything or the desk is closed."""
+        while not (self._told or self._overdue() or self._is_done or self._is_closed):
             await asyncio.sleep(_PAUSE)
+        overdue = self._overdue()
+        self._reported.update(overdue)
         told, self._told = self._told, []
-        return told
+        return News(told, overdue, is_done=self._is_done)
+
+    @property
+    def _is_done(self) -> bool:
+        return not self._units and not self._taken
+
+    def _overdue(self) -> dict[int, Cell]:
+        return {
+            worker: taken.current
+            for worker, taken in self._taken.items()
+            if worker not in self._reported and taken.current is not None and taken.left(self._time_limit) <= 0
+        }
 
     async def close(self) -> None:
         """Wait for no more calls."""
         self._is_closed = True
+
+
+@dataclass(frozen=True)
+class News:
+    """What is new.
+
+    Attributes:
+        told: Calls of a progress listener.
+        overdue: The cells that take too long, by the number of their worker; each is reported once.
+        is_done: Whether workers have no cells, and none are left.
+    """
+
+    told: Sequence[Told]
+    overdue: Mapping[int, Cell]
+    is_done: bool
 
 
 @dataclass(frozen=True)
@@ -127,7 +160,7 @@ def run_share(desk: Any, start: WorkerStart, work: Work) -> None:  # noqa: ANN40
                 "choose a folder that all nodes share, or a URL such as s3://…"
             )
         LocalExecutor(processes=start.beside).execute_units(
-            work, _taken(desk, start.worker), ToldProgress(desk.tell.remote)
+            work, _taken(desk, start.worker), ToldProgress(partial(desk.tell.remote, start.worker))
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from importlib.util import find_spec
 from inspect import signature
@@ -25,24 +26,31 @@ EXECUTORS = Registry(
 """Classes of executors, or functions that make one: a plug-in's entry point is ``NAME = "package.module:CLASS"``."""
 
 
-def executor_named(name: str, workers: int | None = None, address: str | None = None) -> Executor:
-    """Return an executor, made without arguments or with ``workers`` and ``address``, if given.
+_OPTIONS = {"workers": "number of workers", "address": "address", "time_limit": "time limit"}
+"""What messages call the options of executors."""
+
+
+def executor_named(
+    name: str, *, workers: int | None = None, address: str | None = None, time_limit: float | None = None
+) -> Executor:
+    """Return an executor, made with those of the options that are given.
 
     Raises:
-        UserError: As ``check_executor``, or a plug-in cannot be loaded.
+        UserError: As ``check_executor``, or a plug-in cannot be loaded or does not have one of the options.
     """
-    check_executor(name, workers)
+    check_executor(name, workers, time_limit)
     if name == "ray" and find_spec("ray") is None:
         raise UserError("executor ray needs Ray; install it with: pip install 'forgetmeter[ray]'")
     made = EXECUTORS.load(name)
-    given = {key: value for key, value in (("workers", workers), ("address", address)) if value is not None}
+    options = {"workers": workers, "address": address, "time_limit": time_limit}
+    given = {key: value for key, value in options.items() if value is not None}
     # Classes written in C have no signature.
     with suppress(ValueError):
         try:
             signature(made).bind(**given)
         except TypeError:
-            words = {"workers": "number of workers", "address": "address"}
-            none = f"takes no {' and no '.join(map(words.__getitem__, given))}; omit --{' and --'.join(given)}"
+            flags = " and ".join(f"--{key.replace('_', '-')}" for key in given)
+            none = f"takes no {' and no '.join(map(_OPTIONS.__getitem__, given))}; omit {flags}"
             if name in EXECUTORS.built_in:
                 raise UserError(f"executor {name} {none}") from None
             raise EXECUTORS.failure(name, none if given else "needs arguments") from None
@@ -52,13 +60,15 @@ def executor_named(name: str, workers: int | None = None, address: str | None = 
     return executor
 
 
-def check_executor(name: str, workers: int | None = None) -> None:
+def check_executor(name: str, workers: int | None = None, time_limit: float | None = None) -> None:
     """Check that an executor has this name, without importing it.
 
     Raises:
-        UserError: It is unknown, its name is taken twice, or the number of workers is not positive.
+        UserError: It is unknown, its name is taken twice, or the number of workers or seconds is not positive.
     """
     if workers is not None and (type(workers) is not int or workers < 1):
         raise UserError(f"--workers must be a positive integer, not '{workers}'")
+    if time_limit is not None and not (type(time_limit) in (int, float) and 0 < time_limit < math.inf):
+        raise UserError(f"--time-limit must be a positive number of seconds, not '{time_limit}'")
     if name not in (entries := EXECUTORS.entries()):
         raise UserError(unknown("executor", name, entries))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import worker_process
 from forgetmeter.executors.executor import Executor, Progress, Work
-from forgetmeter.executors.handing_out import HandingOut, ToldProgress
+from forgetmeter.executors.handing_out import HandingOut, Taken, ToldProgress, late, loss
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.records.cell import Cell
 
@@ -37,14 +38,16 @@ class WorkersExecutor:
     """Runs cells in several processes, each with the model in its memory.
 
     A process takes the cells of a variant, and the next one when it has stored them. With a precision, variants wait
-    for their baseline. Cells whose process dies are stored as failed. Engines answer in this process.
+    for their baseline. If a process dies, the others run its cells, and only the last one is replaced, since with fewer
+    processes each has more memory. Engines answer in this process.
 
     Args:
         workers: Number of processes.
+        time_limit: Seconds that a cell may take, with loading and compressing; its process is ended and replaced.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._number = workers
+    def __init__(self, workers: int, *, time_limit: float | None = None) -> None:
+        self._number, self._time_limit = workers, time_limit
 
     def execute(self, work: Work, progress: Progress) -> None:
         """Run all cells.
@@ -54,66 +57,87 @@ class WorkersExecutor:
                 another process.
         """
         if not work.store.folder.is_shared:
-            raise UserError(f"other processes cannot write to '{work.store.location}'; run without --workers")
+            flag = "--workers" if self._time_limit is None else "--workers and --time-limit"
+            raise UserError(f"other processes cannot write to '{work.store.location}'; run without {flag}")
         others, of_engines = work.by_runtime()
         if others.cells:
-            _Pool(others, progress, self._number).run()
+            _Pool(others, progress, self._number, self._time_limit).run()
         LocalExecutor().execute(of_engines, progress)
 
 
-def on_this_machine(workers: int = 1) -> Executor:
-    """Return an executor for a number of processes; one needs no other process."""
-    return LocalExecutor() if workers == 1 else WorkersExecutor(workers)
+def on_this_machine(workers: int = 1, *, time_limit: float | None = None) -> Executor:
+    """Return an executor for a number of processes; one needs no other process, unless its time is limited."""
+    if workers == 1 and time_limit is None:
+        return LocalExecutor()
+    return WorkersExecutor(workers, time_limit=time_limit)
 
 
 @dataclass
 class _Worker:
-    """A process, this end of its connection, and the cells that it has taken last."""
+    """A process, this end of its connection, what it has taken, and the cell for which it is ended."""
 
     process: BaseProcess
     connection: Connection
-    taken: list[Cell] = field(default_factory=list)
+    taken: Taken = field(default_factory=Taken)
+    overdue: Cell | None = None
 
 
 class _Pool:
     """Hands out the cells of a work to processes, and passes on what they report."""
 
-    def __init__(self, work: Work, progress: Progress, number: int) -> None:
-        self._work = work
+    def __init__(self, work: Work, progress: Progress, number: int, time_limit: float | None) -> None:
+        self._work, self._sent = work, _pickled(work)
         self._progress = progress
+        self._time_limit = time_limit
         self._pending = HandingOut(work, number)
         self._number = min(number, len(self._pending))
         self._workers: dict[Connection, _Worker] = {}
         self._waiting: list[_Worker] = []
 
     def run(self) -> None:
-        sent = _pickled(self._work)
         self._progress.stage(f"starting {counted(self._number, 'worker')}")
         try:
-            for _ in range(self._number):
-                self._start()
-            # Each reads it when it has started, so that they start at the same time.
-            for worker in self._workers.values():
-                with suppress(OSError):
-                    worker.connection.send_bytes(sent)
-            while self._workers:
-                for connection in wait(list(self._workers)):
+            self._start(self._number)
+            # A process that has nothing left to do need not end by itself.
+            while self._pending or any(each.taken.cells for each in self._workers.values()):
+                for connection in wait(list(self._workers), self._patience()):
                     assert isinstance(connection, Connection)
                     self._receive(self._workers[connection])
+                self._end_overdue()
         finally:
             for worker in self._workers.values():
                 worker.process.terminate()
             for worker in self._workers.values():
                 _end(worker.process)
-        for cell in self._pending.cells:
-            self._fail(cell, "no worker is left")
 
-    def _start(self) -> None:
-        here, there = START.Pipe()
-        process = START.Process(target=worker_process.work, args=(there, self._number), daemon=True)
-        process.start()
-        there.close()
-        self._workers[here] = _Worker(process, here)
+    def _start(self, number: int = 1) -> None:
+        started = []
+        for _ in range(number):
+            here, there = START.Pipe()
+            process = START.Process(target=worker_process.work, args=(there, self._number), daemon=True)
+            process.start()
+            there.close()
+            self._workers[here] = _Worker(process, here)
+            started.append(here)
+        # Each reads it when it has started, so that they start at the same time.
+        for connection in started:
+            with suppress(OSError):
+                connection.send_bytes(self._sent)
+
+    def _patience(self) -> float | None:
+        """Return the seconds until a cell has taken too long, unless its worker is ending already."""
+        left = min(
+            (each.taken.left(self._time_limit) for each in self._workers.values() if each.overdue is None),
+            default=math.inf,
+        )
+        return max(0.0, left) if left < math.inf else None
+
+    def _end_overdue(self) -> None:
+        for worker in self._workers.values():
+            if worker.overdue is None and worker.taken.left(self._time_limit) <= 0:
+                worker.overdue = worker.taken.current
+                # What it has reported is still read, before the end of its connection.
+                worker.process.kill()
 
     def _receive(self, worker: _Worker) -> None:
         try:
@@ -122,38 +146,45 @@ class _Pool:
             self._close(worker)
             return
         if told == "take":
-            worker.taken = []
+            worker.taken.take(())
             self._waiting.append(worker)
             self._hand_out()
         elif told == "refuse":
             raise UserError(*given)
         else:
+            worker.taken.told(told)
             getattr(self._progress, told)(*given[0], **given[1])
 
     def _hand_out(self) -> None:
         """Give each waiting worker the next cells that wait for no baseline, or tell it that none are left."""
         for worker in tuple(self._waiting):
-            unit = self._pending.next(chain.from_iterable(each.taken for each in self._workers.values()))
+            unit = self._pending.next(chain.from_iterable(each.taken.cells for each in self._workers.values()))
             if unit is None and self._pending:
                 return
-            if unit is not None:
-                worker.taken = unit
+            worker.taken.take(unit or [])
             self._waiting.remove(worker)
             # If it has ended meanwhile, its connection says so next.
             with suppress(OSError):
-                worker.connection.send(worker.taken)
+                worker.connection.send(worker.taken.cells)
 
     def _close(self, worker: _Worker) -> None:
-        """Forget a process that has ended; cells that it left are stored as failed."""
+        """Forget a process that has ended, and have others run the cells that it left."""
         _end(worker.process)
         del self._workers[worker.connection]
-        for cell in self._work.unstored(worker.taken):
-            self._fail(cell, f"its worker ended with exit code {worker.process.exitcode}")
         self._waiting = [each for each in self._waiting if each is not worker]
+        if not worker.process.exitcode and not worker.taken.cells:
+            return
+        left = self._work.unstored(worker.taken.cells)
+        why = f"exit code {worker.process.exitcode}"
+        given_up = self._pending.put_back(left, hopeless=worker.overdue)
+        for cell in given_up:
+            lost = loss(f"{why}; with fewer --workers, each has more memory")
+            fail(self._work, self._progress, cell, late(self._time_limit) if cell == worker.overdue else lost)
+        if again := len(left) - len(given_up):
+            self._progress.stage(f"a worker has ended ({why}); {counted(again, 'cell')} will be run by others")
+        if self._pending and (worker.overdue is not None or not self._workers):
+            self._start()
         self._hand_out()
-
-    def _fail(self, cell: Cell, why: str) -> None:
-        fail(self._work, self._progress, cell, RuntimeError(f"{why}; with fewer --workers, each has more memory"))
 
 
 def _pickled(work: Work) -> memoryview:

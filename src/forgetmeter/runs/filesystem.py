@@ -15,13 +15,13 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from forgetmeter.basics.made_folder import made_folder
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 
 _TEMPORARY = ".tmp-"
 
 
 class UnreadableError(UserError, OSError):
-    """A file of a run cannot be opened, such as a folder in its place."""
+    """A file of a run cannot be opened, such as one with a folder in its place; or the location does not answer."""
 
 
 class RunFolder:
@@ -47,18 +47,40 @@ class RunFolder:
         return Path(self._full(path)) if self._is_local else None
 
     def is_file(self) -> bool:
-        """Return whether the location itself is a file."""
-        return bool(self._filesystem.isfile(self._root)) if self._root else False
+        """Return whether the location itself is a file.
+
+        Raises:
+            UnreadableError: The location does not answer.
+        """
+        return self._is_file(self._root, "") if self._root else False
 
     def exists(self, path: str) -> bool:
-        """Return whether the file exists."""
+        """Return whether the file exists.
+
+        Raises:
+            UnreadableError: The location does not answer.
+        """
+        return self._is_file(self._full(path), path)
+
+    def _is_file(self, full: str, path: str) -> bool:
+        # Unlike isfile, which says no if the location does not answer.
         self._filesystem.invalidate_cache()
-        return bool(self._filesystem.isfile(self._full(path)))
+        try:
+            with self._reading(path):
+                return bool(self._filesystem.info(full)["type"] == "file")
+        except FileNotFoundError:
+            pass
+        return False
 
     def list(self, under: str = "") -> list[str]:
-        """Return the sorted paths of all files below the folder ``under``, without temporary files."""
+        """Return the sorted paths of all files below the folder ``under``, without temporary files.
+
+        Raises:
+            UnreadableError: The location does not answer.
+        """
         self._filesystem.invalidate_cache()
-        found = self._filesystem.find(self._full(under) if under else self._root or "/")
+        with self._reading(under):
+            found = self._filesystem.find(self._full(under) if under else self._root or "/")
         relative = (str(path)[len(self._root) :].lstrip("/") for path in found)
         return sorted(path for path in relative if not path.rpartition("/")[2].startswith(_TEMPORARY))
 
@@ -90,13 +112,13 @@ class RunFolder:
     def _reading(self, path: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise FileNotFoundError(*error.args) from error
         except OSError as error:
-            raise UnreadableError(
-                f"'{self.location}/{path}' cannot be read ({error.strerror or error}); remove what is in its place, "
-                "and run the study again"
-            ) from error
+            is_folder = isinstance(error, IsADirectoryError)
+            do = "remove what is in its place, and run the study again" if is_folder else "try again once it can"
+            where = "/".join(filter(None, (self.location, path)))
+            raise UnreadableError(f"'{where}' cannot be read ({error.strerror or one_line(error)}); {do}") from error
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file atomically: readers see the whole old or the whole new content, even after a crash.

@@ -14,7 +14,7 @@ from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
-from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.runs.filesystem import RunFolder, UnreadableError
 from forgetmeter.runs.identity import additions, differences, extended, has_digest, has_digests
 from forgetmeter.runs.intact import CELL, IntactFiles, first_digested
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
@@ -92,6 +92,8 @@ class RunStore:
                 return
             files = self.folder.list()
             self.folder.check_writable()
+        except UnreadableError:
+            raise
         except (OSError, ValueError) as error:
             raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
         # Another worker may have started the run since the check above.

@@ -69,6 +69,7 @@ class CellFacts:
         judge_seconds: Time to turn the answers into outcomes.
         positions: Positions that the model computed, padding included; 0 if it wrote texts.
         operations: Floating-point operations in weight matrices that the answers need; ``None`` if not known.
+        computed_on: The hardware; ``None`` if another runtime answered.
         timed: Whether ``seconds`` is the time of all of the variant's computation, so that its speed can be compared.
     """
 
@@ -86,6 +87,7 @@ class CellFacts:
     judge_seconds: float = 0.0
     positions: int = 0
     operations: float | None = None
+    computed_on: str | None = None
     timed: bool = True
 
 
@@ -159,6 +161,12 @@ class StoredCell:
     def not_numbers(self) -> int:
         """Number of items whose logits were NaN or infinite."""
         return int(self.facts.get("not_numbers") or 0)
+
+    @property
+    def computed_on(self) -> str | None:
+        """What computed the answers; ``None`` in runs of versions that did not record it, and for other runtimes."""
+        found = self.facts.get("computed_on")
+        return None if found is None else str(found)
 
     @property
     def is_timed(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from forgetmeter.basics.processor import processor_name
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
 from forgetmeter.records.task_group import TaskGroup
@@ -68,13 +69,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def processor_name() -> str:
-    """Return the processor's name, which Linux has only in a file."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:  # noqa: PTH123 - not a file of ours
-            names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor()

@@ -41,6 +41,7 @@ def run(
     executor: Executor | str = "local",
     workers: int | None = None,
     address: str | None = None,
+    time_limit: float | None = None,
     data: Path | None = None,
 ) -> Finished:
     """Run the missing cells of a study.
@@ -51,15 +52,19 @@ def run(
         executor: Runs the cells, given as an object or by name; by default on this machine.
         workers: Number of processes that run cells, if the executor is given by name; by default this one alone.
         address: The cluster to run on, if the executor named has one.
+        time_limit: Seconds that a cell may take, with loading its model and compressing it, if the executor is given
+            by name; by default, there is no limit.
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Raises:
         UserError: The study is not valid; raised before any work. Or the executor left out a cell.
     """
     if isinstance(executor, str):
-        check_executor(executor, workers)
+        check_executor(executor, workers, time_limit)
     checked = check_study(reader(study), progress=progress, data=data)
-    return run_checked(checked, progress=progress, executor=executor, workers=workers, address=address)
+    return run_checked(
+        checked, progress=progress, executor=executor, workers=workers, address=address, time_limit=time_limit
+    )
 
 
 def run_checked(
@@ -69,6 +74,7 @@ def run_checked(
     executor: Executor | str = "local",
     workers: int | None = None,
     address: str | None = None,
+    time_limit: float | None = None,
 ) -> Finished:
     """Run the missing cells of a checked study.
 
@@ -80,8 +86,9 @@ def run_checked(
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import execute
 
-        runs = executor_named(executor, workers, address) if isinstance(executor, str) else executor
-        computed = execute(checked, progress or Progress(), runs)
+        if isinstance(executor, str):
+            executor = executor_named(executor, workers=workers, address=address, time_limit=time_limit)
+        computed = execute(checked, progress or Progress(), executor)
     elif checked.store.changes(checked.document):
         # All that was missing is left out.
         checked.store.open_study(checked.document)

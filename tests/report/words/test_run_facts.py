@@ -76,3 +76,10 @@ def test_what_was_not_asked_and_many_failures(tmp_path: Path) -> None:
     assert found["Cells"]["simulated"].startswith(f"{len(variants)} variants")
     assert found["Failures"]["and more"] == "3 failures"
     assert "\x1b" not in "".join(found["Failures"].values())
+
+
+def test_candidates_have_a_content_too(full_run: str) -> None:
+    opened = open_run(full_run)
+    identity = {**opened.study["identity"], "model_content": {"org/tiny": "abc", "folder": "def"}}
+    run = replace(opened.run, study=StudyRecord({**opened.study, "identity": identity}))
+    assert facts_of(run, opened.summary)["Models"] == {"org/tiny": "content abc", "folder": "content def"}

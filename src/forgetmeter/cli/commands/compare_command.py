@@ -36,6 +36,7 @@ def compare_command(
     executor: options.ExecutorName = "local",
     workers: options.Workers = None,
     address: options.Address = None,
+    time_limit: options.TimeLimit = None,
     dry_run: options.DryRun = False,
 ) -> None:
     """Compare existing checkpoints with the model they were made from.
@@ -47,7 +48,7 @@ def compare_command(
     """
     evaluation, names = options.evaluation(locals()), options.split(tasks)
     given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)
-    runner = Runner(executor, workers, address)
+    runner = Runner(executor, workers, address, time_limit)
     run_given(None, given | evaluation, data=data, runner=runner, dry_run=dry_run, name=_argument_name)
 
 

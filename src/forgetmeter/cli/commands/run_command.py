@@ -43,6 +43,7 @@ class Runner:
     executor: str
     workers: int | None
     address: str | None
+    time_limit: float | None
 
 
 def run_command(
@@ -71,6 +72,7 @@ def run_command(
     executor: options.ExecutorName = "local",
     workers: options.Workers = None,
     address: options.Address = None,
+    time_limit: options.TimeLimit = None,
     dry_run: options.DryRun = False,
 ) -> None:
     """Run a study, or resume it.
@@ -82,7 +84,7 @@ def run_command(
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks, --recipes and --out")
     evaluation = options.evaluation(locals())
-    runner = Runner(executor, workers, address)
+    runner = Runner(executor, workers, address, time_limit)
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
     given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
     run_given(study, given | evaluation, data=data, runner=runner, dry_run=dry_run)
@@ -102,7 +104,7 @@ def run_given(
     Args:
         name: Returns what errors call a dotted key.
     """
-    check_executor(runner.executor, runner.workers)
+    check_executor(runner.executor, runner.workers, runner.time_limit)
 
     def read(vocabulary: Vocabulary | None) -> Study:
         if study is None:

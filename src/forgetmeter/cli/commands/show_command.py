@@ -11,7 +11,8 @@ from rich.text import Text
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
 from forgetmeter.report import retained_grid
-from forgetmeter.report.formats import frontier_text, profile_text, rendering, show_text
+from forgetmeter.report.formats import facts_text, frontier_text, profile_text, rendering, show_text
+from forgetmeter.report.words import run_facts
 from forgetmeter.results import frontier, results
 from forgetmeter.specs.suggestion import unknown
 
@@ -22,6 +23,10 @@ def show_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
     *,
     format: Annotated[str, typer.Option("--format", help=", ".join(_FORMATS))] = "table",
+    provenance: Annotated[
+        bool,
+        typer.Option("--provenance", help="Show how the answers came about: content, settings, hardware, versions."),
+    ] = False,
 ) -> None:
     """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.
 
@@ -33,35 +38,32 @@ def show_command(
     """
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
-    opened = results.open_run(run)
-    if format == "profile":
-        shown = profile_text.profile_text(opened.profile, width=text_width())
-        if not shown:
-            raise UserError(f"{run} has no profile: no times are recorded")
-        print_text(shown)
-        return
-    summary = opened.summary
-    if format == "grid":
-        grids = retained_grid.retained_grids(summary)
-        if not grids:
-            raise UserError(f"{run} has no grid: it needs a baseline with right answers, and recipes of a single scope")
-        print_text("\n".join(map(retained_grid.grid_text, grids)))
-        return
-    console = Console()
-    if format in ("frontier", "shifts"):
-        width = text_width()
-        if format == "frontier":
-            frontiers = frontier.frontiers(summary)
-            shown = Text("\n").join(frontier_text.frontier_text(each, width=width) for each in frontiers)
-            missing = "frontier: it has no baseline with right answers to retain"
-        else:
-            shown = show_text.shifts_text(summary, width=width)
-            missing = "shifts: it has no outcomes with right answers, or only whether each is right"
+    opened, console = results.open_run(run), Console()
+    if provenance:
+        print_text(facts_text.facts_text(run_facts.run_facts(opened.run, opened.summary)))
+    elif format in ("grid", "frontier", "shifts", "profile"):
+        shown, missing = _part(opened, format)
         if not shown:
             raise UserError(f"{run} has no {missing}")
-        print_text(shown if console.is_terminal else shown + Text("\n"))
-        return
-    if format == "table" and console.is_terminal:
-        print_text(show_text.styled_text(summary, width=text_width()))
-        return
-    print_text(rendering.render(summary, format, width=text_width()))  # type: ignore[arg-type]
+        is_spaced = format in ("frontier", "shifts") and not console.is_terminal
+        print_text(shown + Text("\n") if is_spaced else shown)
+    elif format == "table" and console.is_terminal:
+        print_text(show_text.styled_text(opened.summary, width=text_width()))
+    else:
+        print_text(rendering.render(opened.summary, format, width=text_width()))  # type: ignore[arg-type]
+
+
+def _part(opened: results.Results, format: str) -> tuple[Text, str]:
+    """Return what a format shows, empty if the run has nothing of the kind, and what it is missing then."""
+    summary, width = opened.summary, text_width()
+    if format == "profile":
+        return profile_text.profile_text(opened.profile, width=width), "profile: no times are recorded"
+    if format == "grid":
+        grids = retained_grid.retained_grids(summary)
+        needs = "grid: it needs a baseline with right answers, and recipes of a single scope"
+        return Text("\n".join(map(retained_grid.grid_text, grids))), needs
+    if format == "shifts":
+        needs = "shifts: it has no outcomes with right answers, or only whether each is right"
+        return show_text.shifts_text(summary, width=width), needs
+    found = (frontier_text.frontier_text(each, width=width) for each in frontier.frontiers(summary))
+    return Text("\n").join(found), "frontier: it has no baseline with right answers to retain"

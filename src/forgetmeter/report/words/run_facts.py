@@ -41,6 +41,7 @@ def run_facts(run: Run, summary: Summary) -> list[FactGroup]:
         FactGroup("Evaluation", tuple(_plain(study.settings))),
         FactGroup("Noise floor", tuple(_noise(run))),
         FactGroup("Hardware", tuple(_plain(study.hardware))),
+        FactGroup("Computed on", tuple(_computed_on(run))),
         FactGroup("Versions", tuple(_plain(study.versions))),
         FactGroup("Cells", tuple(_cells(summary))),
         FactGroup("Time", tuple(_time(profile(run)))),
@@ -50,7 +51,7 @@ def run_facts(run: Run, summary: Summary) -> list[FactGroup]:
 
 
 def _models(study: StudyRecord) -> Iterable[tuple[str, str]]:
-    for model in study.models:
+    for model in dict.fromkeys((*study.models, *study.model_content)):
         content = study.model_content.get(model)
         yield model, "content not recorded" if content is None else f"content {content}"
 
@@ -96,6 +97,12 @@ def _plain(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 def _noise(run: Run) -> Iterable[tuple[str, str]]:
     for (model, task), noise in run.noise.items():
         yield f"{model}, {task}", f"{percent(noise.floor)} of the items change if the baseline is scored twice"
+
+
+def _computed_on(run: Run) -> Iterable[tuple[str, str]]:
+    found = Counter(cell.computed_on for cell in run.cells if cell.computed_on is not None)
+    for name, number in found.items():
+        yield name, counted(number, "cell")
 
 
 def _cells(summary: Summary) -> Iterable[tuple[str, str]]:
