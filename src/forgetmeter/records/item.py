@@ -313,10 +313,10 @@ def check_task(task: Task, name: str | None = None) -> None:
     """
     description = getattr(task, "description", None)
     if not isinstance(description, TaskDescription):
-        raise UserError(
-            f"task '{name or type(task).__name__}' has no TaskDescription as its description; give the name of a task, "
-            "such as 'facts', or an object with description, items and judge"
-        )
+        if name is None:
+            wanted = "the name of a task, such as 'facts', or an object with description, items and judge"
+            raise UserError(f"'{type(task).__name__}' object is not a task; give {wanted}")
+        raise UserError(f"the description of task '{name}' is not a TaskDescription")
     name = name or description.name
     if description.name != name:
         raise UserError(f"task '{name}' describes itself as {description.name!r}; make the names agree")

@@ -1,4 +1,4 @@
-"""What the time of a run was spent on."""
+"""Where a run's time went."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TaskTime:
 
     @property
     def stages(self) -> dict[str, float]:
-        """Seconds by what they were spent on."""
+        """Seconds by stage."""
         return {"prepare": self.prepare, "score": self.score, "judge": self.judge}
 
 
@@ -62,7 +62,7 @@ class Profile:
 
 
 def profile(run: Run) -> Profile:
-    """Return what the time of a run was spent on; cells of earlier versions did not record all of it."""
+    """Return where a run's time went; cells of earlier versions did not record all of it."""
     load: dict[str, float] = {}
     compress: dict[str, float] = {}
     rates: dict[str, float] = {}

@@ -121,7 +121,7 @@ def uncounted(variants: Sequence[Mapping[Key, Sample]]) -> list[Reasons]:
     numbers = Counter(unit for each in counts for own in each.values() for unit in own)
     wanted = {unit for unit, number in numbers.items() if 2 * number > sum(map(len, counts))}
     missing = "its number of words or bytes is missing or not a usable number"
-    other = "its number of words or bytes is not the baseline's"
+    other = "its number of words or bytes differs from the baseline's"
     return [
         {
             key: other if wanted <= own.keys() else missing

@@ -139,7 +139,8 @@ class Facts:
         if len(answers) < 2:
             only = f"the only object is '{answers[0]}'" if answers else "there is no object"
             raise facts[0].row.wrong(
-                f"relation '{relation}': {only}, so nothing competes with it; list candidates in '{self._file.path}', "
+                f"relation '{relation}': {only}, so there is nothing to choose from; list candidates in "
+                f"'{self._file.path}', "
                 f'such as candidates: {{{relation}: ["…", "…"]}}'
             )
         return answers

@@ -116,7 +116,7 @@ def check_evidence(read: RelationQuestions) -> None:
     """
     if read.relation.asked_by == "evidences" and not read.questions:
         raise UserError(
-            f"relation {read.relation.name} of lama/trex cannot be asked with source=evidence: no fact in "
+            f"relation {read.relation.name} of lama/trex cannot be used with source=evidence: no fact in "
             f"'{read.relation.path}' has evidence with one blank; use source=template, or leave the relation out"
         )
 
