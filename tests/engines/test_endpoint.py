@@ -114,7 +114,7 @@ def test_a_failure_is_said_in_words_and_nothing_else_is_written(
         (b'{"error": "no"}', "it answered {'error': 'no'}, which is not a list of completions"),
         (b'{"choices": []}', "it gave 0 completions for 1 texts"),
         (b'{"choices": [{"index": 0}]}', "it gives no log-probabilities"),
-        (b'{"choices": [{"index": 0, "logprobs": {"token_logprobs": [null, -1]}}]}', "it lists 2 log-probabilities"),
+        (b'{"choices": [{"index": 0, "logprobs": {"token_logprobs": [null, -1]}}]}', "it returned 2 log-probabilities"),
     ],
 )
 def test_nonsense_is_said_in_words(body: bytes, says: str, num_concurrent: int, questions: str, tmp_path: Path) -> None:

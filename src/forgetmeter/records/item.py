@@ -22,7 +22,7 @@ class Request:
 
 
 Among = Literal["vocabulary", "candidates", "answers"]
-"""What the right answer of a cloze competes with."""
+"""What a cloze ranks."""
 
 
 class Requests(tuple[Request, ...]):
@@ -242,12 +242,12 @@ class Item:
 
 
 def is_compared(items: Iterable[Item]) -> bool:
-    """Whether a task's items ask for a variant and its baseline together."""
+    """Whether a task's items compare a variant with its baseline."""
     return any(isinstance(item.asks, ComparedText) for item in items)
 
 
 def is_generated(items: Iterable[Item]) -> bool:
-    """Whether a task's items ask for texts to be written."""
+    """Whether a task's items are answered with generated texts."""
     return any(isinstance(item.asks, Generation) for item in items)
 
 

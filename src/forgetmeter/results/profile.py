@@ -17,7 +17,7 @@ class TaskTime:
 
     Attributes:
         cells: Number of cells that are done.
-        items: Number of items asked.
+        items: Number of items evaluated.
         prepare: Seconds of tokenizing and batching, once for all variants.
         score: Seconds of computing, or of waiting for another runtime.
         judge: Seconds of turning answers into outcomes.
@@ -51,7 +51,7 @@ class Profile:
     Attributes:
         load: Seconds of loading each model.
         compress: Seconds of compressing each model.
-        rates: Rate of a large matrix product while each model was asked, in floating-point operations per second.
+        rates: Rate of a large matrix product while each model was evaluated, in floating-point operations per second.
         tasks: By model and task, in the study's order.
     """
 

@@ -1,4 +1,4 @@
-"""Checks that two variants were asked the same: task settings, prompts and documents."""
+"""Checks that two variants were evaluated alike: task settings, prompts and documents."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _SHARE = 10
 
 @dataclass(frozen=True)
 class Contradictions:
-    """What follows from documents whose metric contradicts the answer.
+    """The consequences of documents whose metric contradicts the answer.
 
     Attributes:
         reasons: For each variant, why documents are left out.

@@ -1,4 +1,4 @@
-"""Facts from a file: each is asked with the templates of its relation, for which the relation's answers compete."""
+"""Facts from a file: each fills the templates of its relation, and the relation's answers are ranked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Fact:
 
 
 class Facts:
-    """Facts, each asked by each template of its relation.
+    """Facts, each in each template of its relation.
 
     Args:
         rows: The rows of the file, each with its id.

@@ -26,7 +26,7 @@ _FILTERS: dict[AskedBy, tuple[str, ...]] = {
 
 
 class LamaQuestion(NamedTuple):
-    """A fact, asked in one sentence.
+    """A fact in one sentence.
 
     Attributes:
         place: Index of the fact in its file and, for evidence, of the sentence: ``3`` or ``3/0``.
