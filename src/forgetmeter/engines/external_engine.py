@@ -152,11 +152,11 @@ class ExternalEngine:
         return "answers only multiple choice, completions, generation and facts"
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
-        """Return the items, without those that the baseline cannot be asked."""
+        """Return the items, without those that the baseline does not support."""
         return replace(self._baseline.prepare(items), batches=(), contexts=())
 
     def prepare_part(self, items: Sequence[Item]) -> Prepared:
-        """Return some of the items of a task, without those that the baseline cannot be asked."""
+        """Return some of the items of a task, without those that the baseline does not support."""
         return replace(self._baseline.prepare_part(items), batches=(), contexts=())
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:

@@ -99,8 +99,8 @@ def _model(claim: Claim, result: ModelResult, width: int, *, is_alone: bool) -> 
 
 def effect_text(claim: Claim, effect: Estimate) -> str:
     """Return an effect in points, with its interval, its unit and the claim's threshold."""
-    against = f" (threshold: {points(claim.threshold)})" if claim.threshold else ""
-    return f"{_with_interval(effect)} points of {claim.unit}{against}"
+    threshold = f"; threshold: {points(claim.threshold)}" if claim.threshold else ""
+    return f"{_with_interval(effect)} points ({claim.unit}{threshold})"
 
 
 def _with_interval(effect: Estimate) -> str:
