@@ -265,3 +265,22 @@ def test_help_waits_for_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["--model", "./none"],
+        ["--model", "standard:decoder", "--recipes", "magic:overall:0.5"],
+        ["--model", "standard:decoder", "--limit", "-1"],
+        ["--model", "standard:decoder", "--recipes", "l1_unstructured:everywhere:0.5"],
+    ],
+)
+def test_mistakes_in_names_are_found_without_heavy_imports(mistake: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("{models: [standard:decoder], recipes: [l1_unstructured:overall:0.5], tasks: [facts], output: run}")
+    script = "import sys; from forgetmeter.cli import main\ntry: main.main()\nfinally: print(*sys.modules)"
+    request = [sys.executable, "-c", script, "run", str(file), *mistake]
+    done = subprocess.run(request, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 2, done.stderr
+    assert not {"torch", "transformers"} & set(done.stdout.split())

@@ -223,3 +223,7 @@ def test_other_ends_of_generated_texts_change_the_identity(llama_folder: Path, t
         identities.append(locate(parse_model_reference(str(folder))).identity)
     assert identities[0] == identities[1] == locate(parse_model_reference(str(llama_folder))).identity
     assert len(set(identities)) == 3
+    for name in ("forced_bos_token_id", "decoder_start_token_id", "forced_eos_token_id"):
+        file.write_text(json.dumps({"eos_token_id": own, name: 7}))
+        identities.append(locate(parse_model_reference(str(folder))).identity)
+    assert len(set(identities)) == 6

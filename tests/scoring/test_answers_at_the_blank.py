@@ -23,13 +23,15 @@ from tiny_models import (
     make_tokenizer,
     make_wordpiece_tokenizer,
 )
-from tokenizers import Regex, normalizers, processors
+from tokenizers import Regex, Tokenizer, models, normalizers, processors
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Cloze, ClozeAnswer, Item, Request, Requests
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.tokens.answer_tokens import AnswersWritten
+from forgetmeter.scoring.tokens.tokenization import is_by_word
 
 PLACES = [("The capital of France is ", "."), ("", " is the capital of France."), ("He was born in ", " in the inn")]
 APART = ("Paris", "Rome", "the", "teapot", "wien", "France")
@@ -317,6 +319,25 @@ def test_endings_changed_by_a_distant_word_are_noticed() -> None:
         return [(0, *(ord(letter) + 1000 * text.startswith("!") for letter in text)) for text in some]
 
     asked = items([("so is ", "."), ("! is ", "."), ("no is ", ".")], ("b", "c", "dd"))
-    written = AnswersWritten(tokenize, ()).of(asked)
+    written = AnswersWritten(tokenize, (), is_by_word=True).of(asked)
     assert [one.tree.branchings[0].ends for one in written] == [(ord(" "),), (ord(" ") + 1000,), (ord(" "),)]
     assert [one.before for one in written] == tokenize(["so is", "! is", "no is"])
+
+
+def test_a_tokenizer_that_merges_across_words_gets_every_statement_in_full() -> None:
+    """If endings were shared, ``z is R`` would go unnoticed: the statements compared as a check do not have it."""
+    merges = [(" ", "R"), ("s", " R"), ("i", "s R"), (" ", "is R"), ("z", " is R")]
+    tokens = [*"\0abdeiklmnoprstuz .PRO", *(one + other for one, other in merges)]
+    core = Tokenizer(models.BPE({token: place for place, token in enumerate(tokens)}, merges))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="\0", eos_token="\0")
+    assert not is_by_word(tokenizer)
+    assert is_by_word(FAMILIES["llama"][0].tokenizer)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokens), **sizes)).eval()
+    loaded = Loaded(model, tokenizer, "decoder", "made up")
+    asked = items([("bar is ", "."), ("boo is ", "."), ("buz is ", ".")], ("Rome", "Paris", "Oslo"))
+    for item, found in zip(asked, scored(loaded, asked), strict=True):
+        statements = [whole(loaded, f"{item.cloze.before}{choice}") for choice in item.choices]
+        differences = [[value - values[0] for value in values] for values in (found, statements)]
+        assert differences[0] == pytest.approx(differences[1], abs=1e-4)

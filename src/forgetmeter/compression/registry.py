@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from forgetmeter.compression.method import Method
 from forgetmeter.errors import UserError
-from forgetmeter.specs.recipe import Recipe
+from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.registry import Registry
 from forgetmeter.specs.suggestion import unknown
+
+if TYPE_CHECKING:
+    from forgetmeter.compression.method import Method
 
 METHODS = Registry(
     "method",
@@ -59,6 +61,14 @@ def load_method(name: str) -> Method:
     if name not in METHODS.built_in:
         METHODS.check_name(name, getattr(getattr(method, "declaration", None), "name", None))
     return method
+
+
+def declared_problems(step: Step) -> list[str]:
+    """Return one sentence per problem with a step's method, level and options, which needs no model."""
+    try:
+        return load_method(step.method).declaration.problems(step)
+    except UserError as error:
+        return [str(error)]
 
 
 def packing_methods() -> Iterator[str]:

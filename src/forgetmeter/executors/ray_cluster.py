@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import ray
 
 from forgetmeter.basics.plural import counted
+from forgetmeter.basics.safe_path import SAFE_PATH, safe_path
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import ray_worker
 from forgetmeter.executors.executor import Progress, Work
@@ -56,7 +58,7 @@ class RayExecutor:
 
         Raises:
             UserError: As ``LocalExecutor``; or the cluster cannot be reached, no node has enough memory, or a node
-                does not see the run.
+                does not see the run; or the cluster fails as a whole.
         """
         if not work.store.folder.is_shared:
             raise UserError(f"the workers of a cluster cannot write to '{work.store.location}'; choose another --out")
@@ -69,9 +71,23 @@ class RayExecutor:
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    if ray.is_initialized():
-        yield
-        return
+    with ExitStack() as opened:
+        if not ray.is_initialized():
+            # Ray's workers would import from the folder in which it is started, which may be a model's and contain
+            # code. It must exist as long as they do.
+            empty = opened.enter_context(tempfile.TemporaryDirectory())
+            with chdir(empty), safe_path():
+                _connect(address)
+            opened.callback(ray.shutdown)
+        try:
+            yield
+        except ray.exceptions.RayError as error:
+            raise UserError(
+                f"the Ray cluster has failed ({one_line(error)}); the same command continues with what is stored"
+            ) from error
+
+
+def _connect(address: str | None) -> None:
     settings = {
         name: value
         for name, value in os.environ.items()
@@ -85,7 +101,7 @@ def _connected(address: str | None) -> Iterator[None]:
         on_termination = signal.getsignal(signal.SIGTERM)
         ray.init(
             address or "local",
-            runtime_env={"env_vars": settings},
+            runtime_env={"env_vars": {**settings, SAFE_PATH: "1"}},
             log_to_driver=False,
             logging_level="ERROR",
             include_dashboard=None if address else False,
@@ -96,10 +112,6 @@ def _connected(address: str | None) -> Iterator[None]:
     except Exception as error:  # Ray raises any
         where = f"the Ray cluster at '{address}' cannot be reached" if address else "Ray cannot be started"
         raise UserError(f"{where} ({one_line(error)}); check --address") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from forgetmeter.basics.plural import counted
+from forgetmeter.basics.safe_path import safe_path
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import worker_process
 from forgetmeter.executors.executor import Executor, Progress, Work
@@ -115,7 +116,8 @@ class _Pool:
         for _ in range(number):
             here, there = START.Pipe()
             process = START.Process(target=worker_process.work, args=(there, self._number), daemon=True)
-            process.start()
+            with safe_path():
+                process.start()
             there.close()
             self._workers[here] = _Worker(process, here)
             started.append(here)

@@ -42,7 +42,7 @@ _PARTS = (
     INDEX,
     *TOKENIZER_FILES,
 )
-_ENDS = "eos_token_id"
+_WRITTEN = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
 _PATH = ("/", "./", "../", "~")
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _LFS = b"version https://git-lfs"
@@ -112,17 +112,22 @@ def _content(path: Path) -> str:
             _file_hash(file) if is_ordinary and _ORDINARY.fullmatch(file.name) else f"{file.name} {_file_hash(file)}"
             for file in files
         ]
-        + _other_ends(path)
+        + _written_otherwise(path)
     )
 
 
-def _other_ends(path: Path) -> list[str]:
-    """Return the tokens that end generated texts, unless they are the configuration's own.
+def _written_otherwise(path: Path) -> list[str]:
+    """Return the tokens that begin and end generated texts, unless they are the configuration's own.
 
     Earlier versions did not hash ``generation_config.json``; most models keep their identity.
     """
-    own, ends = raw_config(path).get(_ENDS), raw_config(path, "generation_config.json").get(_ENDS)
-    return [] if ends is None or ends in (own, [own]) else [f"{_ENDS} {json.dumps(ends)}"]
+    own, generation = raw_config(path), raw_config(path, "generation_config.json")
+    found = {key: generation.get(key) for key in _WRITTEN}
+    return [
+        f"{key} {json.dumps(value)}"
+        for key, value in found.items()
+        if value is not None and value not in (own.get(key), [own.get(key)])
+    ]
 
 
 def _named_files(engine: ModelReference) -> dict[str, Path]:

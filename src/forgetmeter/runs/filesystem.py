@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -115,6 +116,8 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileNotFoundError(*error.args) from error
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise FileNotFoundError(*error.args) from error
             is_folder = isinstance(error, IsADirectoryError)
             do = "remove what is in its place, and run the study again" if is_folder else "try again once it can"
             where = "/".join(filter(None, (self.location, path)))

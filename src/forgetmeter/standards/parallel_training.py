@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from forgetmeter.basics.safe_path import safe_path
 from forgetmeter.models.family import Family
 from forgetmeter.standards.making import check_output_folder, make_standard
 from forgetmeter.standards.trained_standard import TrainedStandard
@@ -33,7 +34,9 @@ def make_standards(
     context = multiprocessing.get_context("spawn")
     make = partial(_make, out=out, seed=seed, after_epoch=after_epoch)
     # Leaving the block, also on Ctrl-C, ends the processes.
-    with context.Pool(min(workers, len(families)), initializer=_leave_interrupts_to_the_parent) as pool:
+    with safe_path():
+        started = context.Pool(min(workers, len(families)), initializer=_leave_interrupts_to_the_parent)
+    with started as pool:
         made = {each.family: each for each in pool.imap_unordered(make, families)}
     return [made[family] for family in families]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from forgetmeter.compression.registry import METHODS, declared_problems
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import Location, locate
 from forgetmeter.probes.loading import group_problems
@@ -18,17 +19,21 @@ class InstalledVocabulary:
     Args:
         data: Data folder of the probes, if given.
         locations: Locations of models; each checked model is added.
+        names_only: Whether to check only the names of methods, which takes no import of torch.
     """
 
-    def __init__(self, data: Path | None, locations: dict[ModelReference, Location]) -> None:
+    def __init__(
+        self, data: Path | None, locations: dict[ModelReference, Location], *, names_only: bool = False
+    ) -> None:
         self._data = data
         self._locations = locations
+        self._names_only = names_only
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         """Check the method, level and options of each step."""
-        # Imports torch, which takes a second and is not needed for a finished study or a missing file.
-        from forgetmeter.compression.applying.recipe_problems import declared_problems
-
+        known = METHODS.entries()
+        if self._names_only and all(step.method in known for step in recipe.steps):
+            return []
         return [f"{problem} (in '{step}')" for step in recipe.steps for problem in declared_problems(step)]
 
     def task_problems(self, name: str, folders: Sequence[str]) -> list[str]:

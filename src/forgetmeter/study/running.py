@@ -140,6 +140,9 @@ def check_study(
     locations = {model: checkpoint.location for model, checkpoint in (opened or {}).items()}
     if (known := _known(read, locations, data)) is not None:
         return known
+    # Imports of torch and transformers take seconds, and mistakes in the form and in names are found without.
+    read(None)
+    read(InstalledVocabulary(data, locations, names_only=True))
     study = read(InstalledVocabulary(data, locations))
     study = with_single_tasks(study)
     checked = plan_study(study, {model: locations[model] for model in study.references}, data)

@@ -11,11 +11,12 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFReader, dequantize
 from tiny_models import make_tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
 from written_ggufs import write_gguf, write_llama_gguf, write_model_gguf
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
 from forgetmeter.models.loading import load
 
 
@@ -52,6 +53,21 @@ STATED = {
         {"attention.key_length": 8, "attention.sliding_window": 8, "attention.layer_norm_rms_epsilon": 1e-6},
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("said", "is_same"),
+    [
+        ({"attention.value_length": 8, "attention.key_length": 8}, True),
+        ({"attention.value_length": 16}, False),
+        ({"attention.sliding_window": 8}, False),
+    ],
+)
+def test_settings_that_the_model_does_not_have_differ(said: dict[str, int], is_same: bool) -> None:
+    """Qwen2's configuration has a window, but no layer that attends through it; and widths of heads are derived."""
+    config = Qwen2Config(**SMALL)
+    apply_settings(config, "qwen2", said)
+    assert (list(differing_settings(config, said)) == []) == is_same
 
 
 @pytest.mark.parametrize("name", STATED)

@@ -118,3 +118,12 @@ def test_settings_that_change_no_token_are_accepted(tmp_path: Path) -> None:
     write_llama_gguf(path, vocabulary=stated)
     tokenizer = open_checkpoint(str(path)).tokenizer
     assert tokenizer("the inn")["input_ids"] == make_tokenizer()("the inn")["input_ids"]
+
+
+def test_the_end_of_a_turn_ends_a_written_answer_too(tmp_path: Path) -> None:
+    """As in llama.cpp, and as a checkpoint's ``generation_config.json`` lists it."""
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, vocabulary={"eot_token_id": 5, "eom_token_id": 5})
+    assert load(str(path)).model.generation_config.eos_token_id == [1, 5]
+    write_llama_gguf(path)
+    assert load(str(path)).model.generation_config.eos_token_id in (1, [1])

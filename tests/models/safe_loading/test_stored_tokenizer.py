@@ -9,6 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from forgetmeter.errors import UserError
 from forgetmeter.models.safe_loading.pretrained import open_tokenizer
 
 TEXTS = ("In 1969 and 2024, 12345", "cafe\u0301", "plain words")
@@ -70,3 +71,25 @@ def test_a_setting_that_changes_the_rules_is_followed(tmp_path: Path) -> None:
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "do_lower_case": True}))
     assert open_tokenizer(folder, "model").tokenize("Paris") == ["paris"]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "lacks"),
+    [
+        ("qwen3", "tokenizer.json or vocab.json and merges.txt"),
+        ("gemma", "tokenizer.json"),
+        ("t5", "tokenizer.json or spiece.model"),
+        ("bert", "tokenizer.json or vocab.txt"),
+    ],
+)
+def test_a_folder_without_a_vocabulary_is_refused(tmp_path: Path, model_type: str, lacks: str) -> None:
+    """transformers makes tokenizers of special tokens alone, under which all answers are the same tokens."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    assert len(AutoTokenizer.from_pretrained(tmp_path)) < 105
+    with pytest.raises(UserError, match=rf"its tokenizer is missing or damaged \(its folder lacks {lacks}\)"):
+        open_tokenizer(tmp_path, "model")
+
+
+def test_a_tokenizer_of_characters_needs_no_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "canine"}))
+    assert open_tokenizer(tmp_path, "model")("a")["input_ids"][1] == ord("a")

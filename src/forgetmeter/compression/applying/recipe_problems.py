@@ -12,7 +12,7 @@ from forgetmeter.basics.plural import counted, listed
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import Method
-from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.registry import declared_problems, load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import left_alone
@@ -24,14 +24,6 @@ from forgetmeter.specs.scope import Scope, pattern_of
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
 _MOST_NAMES = 4
-
-
-def declared_problems(step: Step) -> list[str]:
-    """Return one sentence per problem with a step's method, level and options, which needs no model."""
-    try:
-        return load_method(step.method).declaration.problems(step)
-    except UserError as error:
-        return [str(error)]
 
 
 def recipe_problems(

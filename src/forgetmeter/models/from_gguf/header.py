@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.record import write_record
 from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
-from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, unequal_lists
+from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, end_tokens, unequal_lists
 from forgetmeter.models.location import Location
 from forgetmeter.models.safe_loading.pretrained import open_gguf_header, opening_tokenizer
 from forgetmeter.models.safe_loading.settings import size_problems
@@ -68,6 +69,8 @@ def write_header(location: Location, folder: Path) -> None:
     model.config.architectures = [type(model).__name__]
     model.config.dtype = torch.float32
     model.config.save_pretrained(folder)
+    if ends := end_tokens(_stated(reader, _VOCABULARY)):
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}), encoding="utf-8")
     tokenizer.save_pretrained(folder)
     write_record(reader, model, places, folder)
 

@@ -101,7 +101,9 @@ def _agrees(config: Any, name: str, said: Any) -> bool:  # noqa: ANN401 - any va
     read = [value for key in _NAMES[name] if (value := getattr(config, key, None)) is not None]
     if not read:
         # Architectures without such a limit or width derive it; a window must be explicit.
-        return name in ("context_length", "feed_forward_length", "attention.key_length", "attention.value_length")
+        if name in ("attention.key_length", "attention.value_length"):
+            return _equal(said, _head_width(config))
+        return name in ("context_length", "feed_forward_length")
     return any(_equal(said, value) for value in read)
 
 
@@ -136,7 +138,16 @@ def _scaled(key: str) -> Callable[[Any, Any], bool]:
     return agrees
 
 
+def _has_window(config: Any, said: Any) -> bool:  # noqa: ANN401
+    """Whether the model attends through the window: an architecture may have the setting, but no layer with it."""
+    layers = getattr(config, "layer_types", None)
+    return _agrees(config, "attention.sliding_window", said) and (
+        layers is None or any("sliding" in layer for layer in layers)
+    )
+
+
 _COMPUTED: dict[str, Callable[[Any, Any], bool]] = {
+    "attention.sliding_window": _has_window,
     "rope.freq_base": lambda config, said: any(_equal(said, each.get("rope_theta")) for each in _ropes(config)),
     "rope.freq_base_swa": lambda config, said: any(_equal(said, each.get("rope_theta")) for each in _ropes(config)),
     "rope.dimension_count": _rotated,

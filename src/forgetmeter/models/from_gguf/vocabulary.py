@@ -22,7 +22,8 @@ _READ = (
     *("add_bos_token", "add_eos_token", "add_space_prefix"),
 )
 _WITHOUT_EFFECT = (
-    # Other special tokens are matched by their type, and suppressed tokens concern generation only.
+    # Other special tokens are matched by their type, ``end_tokens`` ends generated texts, and suppressed tokens concern
+    # generation with other settings than ours.
     *("seperator_token_id", "cls_token_id", "mask_token_id", "eot_token_id", "eom_token_id", "suppress_tokens"),
     *(f"fim_{part}_token_id" for part in ("pre", "suf", "mid", "pad", "rep", "sep")),
     *("prefix_token_id", "suffix_token_id", "middle_token_id"),
@@ -57,6 +58,12 @@ def unequal_lists(stated: Mapping[str, Any]) -> Iterator[str]:
             yield f"tokenizer.ggml.{name} is not a list"
         elif len(values) != len(tokens):
             yield f"tokenizer.ggml.{name} has {counted(len(values), 'value')} for {counted(len(tokens), 'token')}"
+
+
+def end_tokens(stated: Mapping[str, Any]) -> list[int]:
+    """Return the tokens that end a generated text: of the sequence, of a turn, and of a message; as in llama.cpp."""
+    named = (stated.get(f"{end}_token_id") for end in ("eos", "eot", "eom"))
+    return list(dict.fromkeys(int(token) for token in named if token is not None))
 
 
 def apply_vocabulary(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:

@@ -45,6 +45,8 @@ _RULES = (
 )
 _NORMALIZING = {"do_lower_case", "strip_accents", "tokenize_chinese_chars"}
 """Settings of ``tokenizer_config.json`` that change the rules of ``tokenizer.json``."""
+_NEEDED = {"vocab_file", "merges_file"}
+"""Files of a vocabulary, by transformers' names for them."""
 _SAFE = {"trust_remote_code": False}
 _CONFIG = "model '{name}': its config.json cannot be used ({cause})"
 _TOKENIZER = "model '{name}': its tokenizer is missing or damaged ({cause})"
@@ -90,6 +92,7 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(folder, **_SAFE)
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise TypeError(f"{type(tokenizer).__name__} is not a tokenizer of texts")
+        _check_files(tokenizer, folder)
         # Fails for classes that do not fit the files, or read pages or questions instead of texts, and for damaged
         # files of which the library notices nothing while it reads them.
         _ = without_dropout(tokenizer)(""), tokenizer.added_tokens_decoder
@@ -99,6 +102,22 @@ def open_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerBase:
             with suppress(Exception):
                 tokenizer(text)
     return tokenizer
+
+
+def _check_files(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Check that a vocabulary was read: without its files, transformers makes a tokenizer of special tokens alone.
+
+    Raises:
+        FileNotFoundError: A file of the vocabulary is missing.
+    """
+    names = dict(tokenizer.vocab_files_names)
+    whole = names.pop("tokenizer_file", "tokenizer.json")
+    if (folder / whole).is_file():
+        return
+    # An empty vocabulary of SentencePiece has a space.
+    if len(tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys()) <= 1:
+        parts = " and ".join(name for key, name in names.items() if key in _NEEDED)
+        raise FileNotFoundError(f"its folder lacks {' or '.join(filter(None, (whole, parts)))}")
 
 
 def _as_stored(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTokenizerBase:

@@ -16,7 +16,7 @@ from forgetmeter.scoring.tokens.answer_tokens import (
     answer_tree,
     has_prefix_pair,
 )
-from forgetmeter.scoring.tokens.tokenization import added_tokens
+from forgetmeter.scoring.tokens.tokenization import added_tokens, is_by_word
 
 FIRST_SENTINEL, _SECOND_SENTINEL = "<extra_id_0>", "<extra_id_1>"
 
@@ -60,7 +60,7 @@ class MaskFilling:
         self._tokenizer = tokenizer
         self._added = added_tokens(tokenizer)
         ends = [token for token in (tokenizer.eos_token_id, tokenizer.sep_token_id) if token is not None]
-        self._written = AnswersWritten(self._unfinished, tuple(map(int, ends[:1])))
+        self._written = AnswersWritten(self._unfinished, tuple(map(int, ends[:1])), is_by_word=is_by_word(tokenizer))
 
     def contexts(self, clozes: Sequence[Cloze]) -> list[Tokens]:
         """Return the token ids of the texts with the mask in the blank."""

@@ -29,6 +29,7 @@ from forgetmeter.scoring.tokens.tokenization import (
     NO_TOKENS,
     answer_token,
     beginning,
+    is_by_word,
     tokenize_requests,
     tokenize_statements,
 )
@@ -63,7 +64,8 @@ class DecoderScoring:
         self._beginning = len(beginning(loaded.tokenizer))
         self.forward = run_decoder
         end = loaded.tokenizer.eos_token_id
-        self._written = AnswersWritten(self._tokenize, () if end is None else (int(end),))
+        ends = () if end is None else (int(end),)
+        self._written = AnswersWritten(self._tokenize, ends, is_by_word=is_by_word(loaded.tokenizer))
         self.sharing, self.text_sharing = find_sharing(loaded, run_decoder, longest=self._max_length)
         if beside is not None:
             other = DecoderScoring(beside, batch_tokens=batch_tokens)

@@ -153,18 +153,20 @@ class AnswersWritten:
     the blank. If one answer is a prefix of another, all of them also include the text after the blank, or the
     end-of-sequence token if there is no such text.
 
-    Tokenizing all statements would take longer than a small model needs to read them. Endings are therefore computed
-    once per word before the blank and checked on one statement of every item, with a different choice each time; if the
-    check fails, all statements of the item are tokenized.
+    Tokenizing all statements would take longer than a small model needs to read them. If the tokenizer works word by
+    word, endings are therefore computed once per word before the blank and checked on one statement of every item, with
+    a different choice each time; if the check fails, all statements of the item are tokenized.
 
     Args:
         tokenize: Tokenizes texts, with beginning-of-sequence and without end-of-sequence tokens.
         end: The end-of-sequence token; empty if there is none.
+        is_by_word: Whether no token holds parts of two words.
     """
 
-    def __init__(self, tokenize: Callable[[Sequence[str]], Sequence[Tokens]], end: Tokens) -> None:
+    def __init__(self, tokenize: Callable[[Sequence[str]], Sequence[Tokens]], end: Tokens, *, is_by_word: bool) -> None:
         self._tokenize = tokenize
         self._end = end
+        self._is_by_word = is_by_word
         self._known: dict[tuple[str, str, tuple[str, ...]], _Endings] = {}
 
     def of(self, items: Sequence[Item]) -> list[ClozeTokens]:
@@ -192,6 +194,8 @@ class AnswersWritten:
         """Return the endings cached for the same word before the blank, or compute them."""
         stripped = cloze.before.rstrip()
         key = (cloze.before[stripped.rfind(" ") + 1 :], cloze.after, choices)
+        if not self._is_by_word:
+            return self._endings(cloze, choices, before)
         if key not in self._known:
             self._known[key] = self._endings(cloze, choices, before)
         return self._known[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +21,14 @@ UNENCODABLE = "the tokenizer has no tokens for a text"
 NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence with"
 _PROBES = 64
 
+_SPACES = "Ġ▁ "
+"""How vocabularies write a space: of bytes, of SentencePiece, and plain."""
+_LINES = "Ċčĉ"
+"""How vocabularies of bytes write line breaks and tabs."""
+_TWO_WORDS = re.compile(rf"[^\s{_SPACES}{_LINES}][{_SPACES}]")
+
 _added: WeakKeyDictionary[PreTrainedTokenizerBase, Added] = WeakKeyDictionary()
+_by_word: WeakKeyDictionary[PreTrainedTokenizerBase, bool] = WeakKeyDictionary()
 
 
 class Added(NamedTuple):
@@ -43,6 +51,13 @@ class Added(NamedTuple):
         """Return the tokens without the last ``after``."""
         last = len(tokens) - len(self.after)
         return tokens[:last] if last >= 0 and tuple(tokens[last:]) == self.after else tokens
+
+
+def is_by_word(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether no token of the vocabulary holds parts of two words, so that a word's tokens depend on it alone."""
+    if tokenizer not in _by_word:
+        _by_word[tokenizer] = not any(map(_TWO_WORDS.search, tokenizer.get_vocab()))
+    return _by_word[tokenizer]
 
 
 @dataclass(frozen=True)
