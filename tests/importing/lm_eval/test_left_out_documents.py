@@ -267,8 +267,8 @@ def test_a_metric_computed_in_its_own_way_counts_without_ranks(tmp_path: Path) -
     assert run.summary.cells[1].prediction_flips is None
     assert run.summary.cells[0].chance == pytest.approx(1 / 3)
     assert notes(run, "a") == [
-        "t: acc does not follow from the log-likelihoods in 8 of 20 documents (t/0, t/1, t/2 and 5 more); what is "
-        "right is as logged, and predictions, ranks and margins are unknown"
+        "t: acc does not follow from the log-likelihoods in 8 of 20 documents (t/0, t/1, t/2 and 5 more); right "
+        "and wrong are as logged, and predictions, ranks and margins are unknown"
     ]
 
 

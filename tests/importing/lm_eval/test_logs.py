@@ -347,7 +347,7 @@ def refused(baseline: Path, *candidates: Path, out: Path, **options: Any) -> str
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda results: results["versions"].update(choosing=4), "asked with version 4, the baseline with 3; evaluate"),
+        (lambda results: results["versions"].update(choosing=4), "run with version 4, the baseline with 3; evaluate"),
         (lambda results: results["n-shot"].update(choosing=5), "with number of examples 5, the baseline with 0"),
         (lambda results: results.update(chat_template_sha="ab"), "with chat template ab, the baseline with none"),
         (

@@ -19,7 +19,7 @@ CLAIM = Claim(
     question="Among variants without a significant drop, do clearly more items flip than the drop accounts for?",
     test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor "
     "if measured; the mean over variants without a significant drop. Compared with 1 point.",
-    unit="flips that the drop does not explain",
+    unit="flips in excess of the drop",
     threshold=THRESHOLD,
 )
 
