@@ -90,13 +90,13 @@ def classifier() -> LlamaForTokenClassification:
         (lambda folder: forgetmeter.compress(wrapped(folder).model, RANDOM), "LlamaForCausalLM is not a loaded model"),
         (
             lambda folder: forgetmeter.evaluate(wrapped(folder), [make_llama()]),
-            "'LlamaForCausalLM' has no TaskDescription",
+            "'LlamaForCausalLM' object is not a task",
         ),
-        (lambda folder: forgetmeter.evaluate(wrapped(folder), None), "task 'NoneType' has no TaskDescription"),
-        (lambda folder: forgetmeter.evaluate(wrapped(folder), b"facts"), "task 'bytes' has no TaskDescription"),  # type: ignore[arg-type]
-        (lambda folder: forgetmeter.evaluate(wrapped(folder), bytearray(b"facts")), "task 'bytearray' has no"),  # type: ignore[arg-type]
-        (lambda folder: forgetmeter.evaluate(wrapped(folder), {"facts": 1}), "task 'dict' has no TaskDescription"),  # type: ignore[arg-type]
-        (lambda folder: forgetmeter.evaluate(wrapped(folder), ["facts", 3]), "task 'int' has no TaskDescription"),  # type: ignore[list-item]
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), None), "'NoneType' object is not a task"),
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), b"facts"), "'bytes' object is not a task"),  # type: ignore[arg-type]
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), bytearray(b"facts")), "'bytearray' object is not"),  # type: ignore[arg-type]
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), {"facts": 1}), "'dict' object is not a task"),  # type: ignore[arg-type]
+        (lambda folder: forgetmeter.evaluate(wrapped(folder), ["facts", 3]), "'int' object is not a task"),  # type: ignore[list-item]
         (lambda folder: forgetmeter.evaluate(wrapped(folder), [Described()]), "task 'made_up' has no items"),
         (lambda folder: forgetmeter.weight_map(wrapped(folder)), "Loaded is not a transformers PreTrainedModel"),
         (lambda folder: Engine(wrapped(folder), batch_tokens=0), "batch_tokens 0 is not a positive integer"),

@@ -54,17 +54,18 @@ _INTRODUCTION = """\
 # Architectures
 
 What works with transformers' text architectures, and with those that read texts as well as images or sound, tried on a
-tiny random model of each by `python tools/describe_architectures.py`. `make architectures` tests the same, and that
-weights do what their role says and that batches change no log-likelihood. The others are listed
-[below the table](#not-in-the-table).
+tiny random model of each by `python tools/describe_architectures.py`. `make architectures` tests the same; it also
+checks that weights do what their role says, and that batching changes no log-likelihood. The architectures that were
+not tried are listed [below the table](#not-in-the-table).
 
 - **Roles**: whether every weight matrix has a role, so that scopes by role work. *Some without part*: `attention` and
   `feed_forward` work, but not all of `attention.query` and the like. Where a block has no value projection, as with
   Gemma 4's `attention_k_eq_v`, `attention.key` also produces the values.
 - **Rows**: how texts share a batch without changing any answer; *packed* is the fastest. *Refused*: the model does not
   predict tokens from the text before them, or its output head cannot be read at single positions.
-- **Methods**: those that are refused over `overall` (`l1_heads`: over `attention`), most often because a tiny model's
-  sizes do not divide, or because it has no layer of that kind. All others were applied, and the model ran.
+- **Methods**: those that are refused with the scope `overall` (`l1_heads`: `attention`), most often because a tiny
+  model's sizes are not divisible as required, or because it has no layer of that kind. All others were applied, and the
+  model ran.
 - **Copy**: whether `compress` writes a copy that transformers loads with the same logits.
 
 """

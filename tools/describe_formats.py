@@ -47,25 +47,25 @@ _METHODS = re.compile(r"\(transformers reads [^)]*\)")
 _INTRODUCTION = """\
 # Formats
 
-Which checkpoints of other tools can be compared, and how they are read. `python tools/describe_formats.py` makes a tiny
-random model in each format, by the library that owns the format (compressed-tensors, torchao, gguf) or else by the
-published layout, and reads it. The tests check every row.
+Which checkpoints of other tools can be compared, and how they are read. `python tools/describe_formats.py` writes a
+tiny random model in each format, with the library that owns the format (compressed-tensors, torchao, gguf) or else in
+the published layout, and reads it. The tests check every row.
 
 - **Read as**: *unpacked* means that the stored weights are converted to plain numbers and the model is run with those,
-  so that recipes apply to them, too. *Kernel* means that the library that owns the format runs the model. *Plain*
-  weights are used as they are.
+  so recipes can be applied to them. *Kernel* means that the library that owns the format runs the model. *Plain*
+  weights are used as stored.
 - **Needs**: the package to install for this format, beyond forgetmeter's own requirements.
 - **Logits**: the largest difference between its logits and those of the same weights in plain float32. *Equal* means at
-  most 0.00001. Formats that also round activations differ, because the kernels do; so does NVFP4 by
-  compressed-tensors, whose weights the library unpacks to bfloat16.
+  most 0.00001. Formats whose kernels also round activations differ; so does NVFP4 by compressed-tensors, whose weights
+  the library unpacks to bfloat16.
 - **Tried on**: the devices on which a test reads this format.
 
 """
 _REFUSED = """\
 ## Refused
 
-Because forgetmeter cannot read it, or only with a package or device that was missing, each of these is refused
-before any work, with one line and exit code 2:
+These are refused before any work, with one line and exit code 2, because forgetmeter cannot read the format, or only
+with a package or device that was missing:
 
 """
 

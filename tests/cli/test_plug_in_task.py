@@ -204,7 +204,10 @@ def exits(*_given: object, **_named: object) -> Capitals:
     [
         (replace(DECLARATION, load=exits), "task 'capitals': its plug-in made_up:capitals fails: SystemExit: goodbye"),
         (replace(DECLARATION, check=exits), "task 'capitals': its plug-in made_up:capitals fails: SystemExit: goodbye"),
-        (replace(DECLARATION, load=lambda _name, *, limit: [limit]), "has no TaskDescription as its description"),
+        (
+            replace(DECLARATION, load=lambda _name, *, limit: [limit]),
+            "the description of task 'capitals' is not a TaskDescription",
+        ),
         (described(name="cities"), "task 'capitals' describes itself as 'cities'; make the names agree"),
         (with_items(id="capitals/asia/Japan"), "two items have the id 'capitals/asia/Japan'"),
         (with_items(gold=(9,)), "has gold (9,), which must be indices of its 4 choices"),

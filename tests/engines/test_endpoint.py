@@ -53,7 +53,7 @@ def long_questions(tmp_path: Path) -> str:
     ("behaviour", "says"),
     [
         # lm-eval takes the log-probabilities of other tokens then, or sums up none.
-        (Behaviour(most=60), "it lists 61 log-probabilities for 9.*leaves out part of a text"),
+        (Behaviour(most=60), "it returned 61 log-probabilities for 9.*truncates texts"),
         (Behaviour(window=60), "do not depend on how it begins"),
         (Behaviour(shift=1, shift_after=60), "belong to other tokens"),
         (Behaviour(shift=-1, shift_after=60), "belong to other tokens"),
@@ -114,7 +114,7 @@ def test_a_failure_is_said_in_words_and_nothing_else_is_written(
         (b'{"error": "no"}', "it answered {'error': 'no'}, which is not a list of completions"),
         (b'{"choices": []}', "it gave 0 completions for 1 texts"),
         (b'{"choices": [{"index": 0}]}', "it gives no log-probabilities"),
-        (b'{"choices": [{"index": 0, "logprobs": {"token_logprobs": [null, -1]}}]}', "it lists 2 log-probabilities"),
+        (b'{"choices": [{"index": 0, "logprobs": {"token_logprobs": [null, -1]}}]}', "it returned 2 log-probabilities"),
     ],
 )
 def test_nonsense_is_said_in_words(body: bytes, says: str, num_concurrent: int, questions: str, tmp_path: Path) -> None:
@@ -127,4 +127,6 @@ def test_nonsense_is_said_in_words(body: bytes, says: str, num_concurrent: int, 
 def test_an_endpoint_with_another_tokenizer_is_refused(questions: str, tmp_path: Path) -> None:
     with serving(MODEL, Behaviour(renumbered=7)) as url, pytest.raises(UserError) as refused:
         compared(endpoint(url), [questions], tmp_path / "run")
-    assert "in the tokenizer that it is asked with; name its own with tokenizer=…" in str(refused.value)
+    assert "in the tokenizer that encoded the texts; name the endpoint's own tokenizer with tokenizer=…" in str(
+        refused.value
+    )

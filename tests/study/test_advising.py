@@ -107,7 +107,7 @@ def test_it_matches_asking_every_recipe_everything(advice: Advice, folder: Path)
 
 
 def test_sizes_are_one_stage_whose_parts_are_counted(advice: Advice, listener: Counting) -> None:
-    said = f"computing the size of {len(RECIPES)} recipes"
+    said = f"computing the sizes of {len(RECIPES)} recipes"
     assert [stage for stage in listener.stages if "size" in stage] == [said]
     assert listener.parts == [(done, len(RECIPES)) for done in range(1, len(RECIPES) + 1)]
 

@@ -31,7 +31,7 @@ MOST_CHECKED_BYTES = 1_000_000_000
 
 _LENGTHS = (11, 6)
 _CLOSE = 1e-3
-"""Tolerance of logits, as a share of their spread over the vocabulary."""
+"""Tolerance of logits, as a share of their standard deviation over the vocabulary."""
 _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -95,7 +95,7 @@ def check_reloaded(request: CompressionRequest, source: Source, folder: Path) ->
     They may differ only by the rounding of weights that the folder stores in 16 bits.
 
     Returns:
-        Deviation of the logits by that rounding, as a share of their spread; 0 if nothing was rounded.
+        Deviation of the logits by that rounding, as a share of their standard deviation; 0 if nothing was rounded.
 
     Raises:
         UserError: The folder cannot be loaded, or gives different logits.
@@ -124,7 +124,7 @@ def check_reloaded(request: CompressionRequest, source: Source, folder: Path) ->
     if not off <= _CLOSE:
         raise UserError(
             f"'{request.recipe}' of {request.model} cannot be saved in a form that loads as the same model: "
-            f"its logits would be off by {off:.2g} of their spread; {_INSTEAD}"
+            f"its logits would be off by {off:.2g} of their standard deviation; {_INSTEAD}"
         )
     return rounding
 
@@ -183,7 +183,7 @@ def _logits(model: PreTrainedModel) -> list[Tensor]:
 
 
 def _distance(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """Return the largest difference of logits, as a share of their spread; NaN and infinity count as 0."""
+    """Return the largest difference of logits, as a share of their standard deviation; NaN and infinity count as 0."""
     return max(starmap(_distance_of_one, zip(expected, found, strict=True)))
 
 

@@ -18,22 +18,26 @@ DeviceName = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed.")]
 BatchTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")]
 NoiseFloor = Annotated[
-    bool | None, typer.Option("--noise-floor", help="Score the baseline twice, to see what scoring alone changes.")
+    bool | None,
+    typer.Option(
+        "--noise-floor",
+        help="Score the baseline again, in differently shaped batches, to see how results vary without compression.",
+    ),
 ]
 Precision = Annotated[
     float | None,
     typer.Option(
-        help="Stop asking once a drop is known to plus or minus this; 0.05 is 5 points.", show_default="ask all"
+        help="Stop once the drop in accuracy is known to within ± this value; 0.05 is 5 points.", show_default="ask all"
     ),
 ]
 TaskFolders = Annotated[
     list[str] | None,
-    typer.Option(help="Folder with YAML tasks of your own for lm-evaluation-harness; can be repeated."),
+    typer.Option(help="Folder with your own tasks, in lm-evaluation-harness's YAML; can be repeated."),
 ]
-NumFewshot = Annotated[int | None, typer.Option(help="Examples before each question of lm-evaluation-harness's tasks.")]
-SystemInstruction = Annotated[
-    str | None, typer.Option(help="Text before the prompts of lm-evaluation-harness's tasks.")
+NumFewshot = Annotated[
+    int | None, typer.Option(help="Number of few-shot examples in the prompts of lm-evaluation-harness's tasks.")
 ]
+SystemInstruction = Annotated[str | None, typer.Option(help="System prompt for lm-evaluation-harness's tasks.")]
 UseChatTemplate = Annotated[
     bool | None,
     typer.Option(
@@ -42,12 +46,16 @@ UseChatTemplate = Annotated[
 ]
 ShowProfile = Annotated[
     bool | None,
-    typer.Option("--profile", help="Measure the rate of a matrix product, and print how long each part took."),
+    typer.Option(
+        "--profile", help="Time a large matrix multiplication for comparison, and print how long each stage took."
+    ),
 ]
-ExecutorName = Annotated[str, typer.Option("--executor", help="Where cells run: local, ray, or a plug-in's name.")]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="Where the variants are evaluated: local, ray, or a plug-in's name.")
+]
 Workers = Annotated[
     int | None,
-    typer.Option(help="Number of processes that run cells, each with the model in its memory.", show_default="1"),
+    typer.Option(help="Number of evaluation processes, each with its own copy of the model.", show_default="1"),
 ]
 Address = Annotated[
     str | None,
@@ -56,7 +64,7 @@ Address = Annotated[
 TimeLimit = Annotated[
     float | None,
     typer.Option(
-        help="Seconds that a cell may take, with loading and compressing; one that takes longer fails.",
+        help="Time limit in seconds for each variant on each task, including loading and compressing.",
         show_default="none",
     ),
 ]

@@ -57,14 +57,14 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
     if rows.unknown:
         yield (
             f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Scopes by role, except "
-            "head, are not supported for this model; this one selects these weights: "
+            "head, are not supported for this model; to select these weights, write "
             f"regex({pattern_of(rows.unknown)})."
         )
     if rows.without_part:
         yield (
             f"Unknown part ({counted(len(rows.without_part), 'weight')}): {_named(rows.without_part)}. Scopes such as "
             "attention or feed_forward select them; attention.query and the like are not supported for this model; "
-            f"this one selects these weights: regex({pattern_of(rows.without_part)})."
+            f"to select these weights, write regex({pattern_of(rows.without_part)})."
         )
     if rows.empty:
         yield f"Scopes that select nothing here: {', '.join(rows.empty)}."

@@ -25,8 +25,9 @@ class Evaluation:
         dtype: The dtype to compute in.
         device: Where to compute.
         batch_tokens: Maximum number of tokens per batch; ``None`` to choose by device.
-        noise_floor: Whether to score the baseline twice, in batches of other shapes, to see what scoring alone changes.
-        precision: Asking a cell's items stops once its drop is known to plus or minus this; ``None`` to ask all.
+        noise_floor: Whether to score the baseline twice, in batches of other shapes, to see how much results vary
+            without compression.
+        precision: A cell stops once its drop is known to within plus or minus this; ``None`` to evaluate all items.
         profile: Whether to measure the rate of a large matrix product, for comparison with that of scoring.
         num_fewshot: Number of examples before each question of lm-eval's tasks; ``None`` for that of each task.
         system_instruction: Text before the prompts of lm-eval's tasks.

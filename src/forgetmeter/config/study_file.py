@@ -112,8 +112,8 @@ def _precision(value: Any) -> Any:  # noqa: ANN401
         isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _WIDEST
     ):
         raise ValueError(
-            f"precision must be a number above 0 and at most {_WIDEST}, not {value}; 0.05 stops once the drop of "
-            "accuracy is known to plus or minus 5 points"
+            f"precision must be a number above 0 and at most {_WIDEST}, not {value}; 0.05 stops once the drop in "
+            "accuracy is known to within ±5 points"
         )
     return value
 
@@ -279,7 +279,7 @@ def _unused_prompting(section: _StudySection, evaluation: Evaluation) -> Iterato
     for key in evaluation.prompting:
         if all(map(is_declared, section.tasks)):
             tasks = ", ".join(dict.fromkeys(section.tasks))
-            yield key, f"{key} is for tasks of lm-evaluation-harness, and the study has none ({tasks}); omit it"
+            yield key, f"{key} applies only to tasks of lm-evaluation-harness, not to this study's ({tasks}); omit it"
         elif key == "chat_template" and len(set(section.models)) > 1:
             yield key, "chat_template gives each model different prompts; write a separate study for each model"
 

@@ -16,7 +16,7 @@ class EngineAnswerError(ArithmeticError):
 
 
 def described(error: BaseException) -> str:
-    """Return in one line what an engine did; for errors that no endpoint causes, what was raised and where."""
+    """Describe an engine's failure in one line; other errors than an endpoint's with the exception and its place."""
     if isinstance(error, EngineAnswerError):
         return str(error)
     # By name, because requests and aiohttp, which may not be installed, share no classes.

@@ -63,7 +63,7 @@ class CompletionsEndpoint(Endpoint):
         """
         for choice in _choices(outputs, None if contexts is None else len(contexts)):
             if not isinstance(choice.get("text"), str):
-                raise EngineAnswerError(f"it wrote {choice.get('text')!r:.60}, which is not a text")
+                raise EngineAnswerError(f"it returned {choice.get('text')!r:.60}, which is not a text")
         return super().parse_generations(outputs=outputs, contexts=contexts, **options)  # type: ignore[misc]
 
     def _check(self, logprobs: Any, ids: Sequence[int]) -> None:  # noqa: ANN401
@@ -72,15 +72,14 @@ class CompletionsEndpoint(Endpoint):
             raise EngineAnswerError("it gives no log-probabilities")
         if len(listed) != len(ids) + 1:
             raise EngineAnswerError(
-                f"it lists {len(listed)} log-probabilities for {len(ids)} tokens that were sent and one to be "
-                "written; it leaves out part of a text (see its maximum length), adds tokens of its own, or gives none "
-                "for what it reads (echo)"
+                f"it returned {len(listed)} log-probabilities for {len(ids)} prompt tokens and one generated token; it "
+                "truncates texts (see its maximum length), adds tokens, or returns none for the prompt (echo)"
             )
         # The first token has none, and what was written is not scored.
         if not all(isinstance(value, int | float) for value in listed[1:-1]):
             raise EngineAnswerError("it gives no log-probabilities for some tokens of a text")
         if len(tops) != len(listed) or not all(isinstance(top, Mapping) and top for top in tops[1:-1]):
-            raise EngineAnswerError("it does not list the most likely token at each place (top_logprobs)")
+            raise EngineAnswerError("it does not list the most likely token at each position (top_logprobs)")
         if self.tokenizer_backend == "huggingface":
             self._compare_tokens(_list(logprobs, "tokens"), ids)
 
@@ -91,8 +90,8 @@ class CompletionsEndpoint(Endpoint):
             # How others are written differs between runtimes.
             if words[0] != words[1] and all(word.isascii() and word.isalpha() for word in words):
                 raise EngineAnswerError(
-                    f"it read token {token} as '{words[1]}', but it is '{words[0]}' in the tokenizer that it is asked "
-                    "with; name its own with tokenizer=…"
+                    f"token {token} is '{words[1]}' for the endpoint, but '{words[0]}' in the tokenizer that encoded "
+                    "the texts; name the endpoint's own tokenizer with tokenizer=…"
                 )
 
 

@@ -1,4 +1,4 @@
-"""An engine that asks another runtime through the interface of lm-evaluation-harness's models."""
+"""An engine that runs another runtime through the interface of lm-evaluation-harness's models."""
 
 from __future__ import annotations
 
@@ -119,10 +119,10 @@ class ExternalEngine:
             raise UserError(f"engine {self.name} does not start: {described(error)}") from error
 
     def check(self, items: Iterable[Item] = ()) -> None:
-        """Start the runtime, and ask it requests whose answers must have certain relations.
+        """Start the runtime, and check its answers to requests for which these must have known relations.
 
         Args:
-            items: What it will be asked. A fault may show only in texts as long as the longest of these.
+            items: The items that it will answer. A fault may show only in texts as long as the longest of these.
 
         Raises:
             UserError: It does not start, gives no log-likelihoods, or they are those of other tokens.
@@ -152,11 +152,11 @@ class ExternalEngine:
         return "answers only multiple choice, completions, generation and facts"
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
-        """Return the items, without those that the baseline cannot be asked."""
+        """Return the items, without those that the baseline does not support."""
         return replace(self._baseline.prepare(items), batches=(), contexts=())
 
     def prepare_part(self, items: Sequence[Item]) -> Prepared:
-        """Return some of the items of a task, without those that the baseline cannot be asked."""
+        """Return some of the items of a task, without those that the baseline does not support."""
         return replace(self._baseline.prepare_part(items), batches=(), contexts=())
 
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:

@@ -49,7 +49,7 @@ def long_contexts(tokens: Callable[[str], int], most: int) -> tuple[str, str] | 
 
 
 def long_problem_of(loglikelihoods: Loglikelihoods, contexts: tuple[str, str]) -> str | None:
-    """Return what is wrong with a runtime's answers after two long texts that differ at their beginning, or ``None``.
+    """Return the problem with a runtime's answers after two long texts that differ at their beginning, or ``None``.
 
     The relations of ``problem_of`` are checked, and that the answers depend on the whole text, as they do in every
     model whose layers read all of it.
@@ -68,7 +68,7 @@ def long_problem_of(loglikelihoods: Loglikelihoods, contexts: tuple[str, str]) -
 def problem_of(
     loglikelihoods: Loglikelihoods, contexts: Sequence[str] = CONTEXTS, words: Sequence[str] = WORDS
 ) -> str | None:
-    """Return what is wrong with a runtime's answers, or ``None``.
+    """Return the problem with a runtime's answers, or ``None``.
 
     Three relations are checked. Different words after the same context have different log-likelihoods: if the
     log-probabilities belong to the token before, they are equal. The probabilities of words that exclude one another

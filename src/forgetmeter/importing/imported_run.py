@@ -23,7 +23,7 @@ from forgetmeter.specs.model_reference import ModelReference, answers_reference
 from forgetmeter.specs.recipe import Recipe
 
 _MOST = 4
-"""Tasks that are named."""
+"""Tasks that messages name as examples."""
 _ROUNDING = 1e-3
 """A log-likelihood may exceed 0 by as much after rounding."""
 

@@ -1,4 +1,4 @@
-"""Successive halving: asks all recipes a few items, the better ones more, and the best everything."""
+"""Successive halving: evaluates all recipes on a few items, the better ones on more, and the best on all."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-NO_RIGHT_CHOICE = "right answer is none of the choices"
+NO_RIGHT_CHOICE = "right answer not among the choices"
 NO_WRONG_CHOICE = "no choice is wrong"
 BOTH_RIGHT_AND_WRONG = "right answer is also one of the wrong choices"
 

@@ -1,4 +1,4 @@
-"""Declarations of tasks: everything the rest of the package needs to know about them."""
+"""Declarations of tasks: everything that the rest of the package needs from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PopQA as a task: questions of 16 relations about entities of known popularity, whose answers compete."""
+"""PopQA as a task: questions of 16 relations about entities of known popularity, with the relation's objects ranked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions that a model answers by writing text, and the texts it writes."""
+"""Questions that a model answers by generating text, and the generated texts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Generation:
 
     @property
     def problem(self) -> str | None:
-        """Why no model can be asked with these settings; ``None`` if it can."""
+        """Why these settings are not supported; ``None`` if they are."""
         arguments, until = self.arguments, self.arguments.get("until", ())
         if arguments.get("do_sample") or (arguments.get("do_sample") is None and arguments.get("temperature")):
             name = "do_sample" if arguments.get("do_sample") else "temperature"

@@ -22,7 +22,7 @@ class Request:
 
 
 Among = Literal["vocabulary", "candidates", "answers"]
-"""What the right answer of a cloze competes with."""
+"""What a cloze ranks."""
 
 
 class Requests(tuple[Request, ...]):
@@ -242,12 +242,12 @@ class Item:
 
 
 def is_compared(items: Iterable[Item]) -> bool:
-    """Whether a task's items ask for a variant and its baseline together."""
+    """Whether a task's items compare a variant with its baseline."""
     return any(isinstance(item.asks, ComparedText) for item in items)
 
 
 def is_generated(items: Iterable[Item]) -> bool:
-    """Whether a task's items ask for texts to be written."""
+    """Whether a task's items are answered with generated texts."""
     return any(isinstance(item.asks, Generation) for item in items)
 
 
@@ -313,10 +313,10 @@ def check_task(task: Task, name: str | None = None) -> None:
     """
     description = getattr(task, "description", None)
     if not isinstance(description, TaskDescription):
-        raise UserError(
-            f"task '{name or type(task).__name__}' has no TaskDescription as its description; give the name of a task, "
-            "such as 'facts', or an object with description, items and judge"
-        )
+        if name is None:
+            wanted = "the name of a task, such as 'facts', or an object with description, items and judge"
+            raise UserError(f"'{type(task).__name__}' object is not a task; give {wanted}")
+        raise UserError(f"the description of task '{name}' is not a TaskDescription")
     name = name or description.name
     if description.name != name:
         raise UserError(f"task '{name}' describes itself as {description.name!r}; make the names agree")

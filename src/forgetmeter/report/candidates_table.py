@@ -14,12 +14,12 @@ CANDIDATES = "Candidates"
 _MADE_BY = "made by"
 _READ = Term(
     "read",
-    "how the weights are read: unpacked to plain numbers; by a kernel, with which the library that owns the format "
-    "computes with packed weights; plain, as the files store plain numbers; or by an engine, another runtime",
+    "how the weights are read. unpacked: converted to plain numbers; kernel: the library that owns the format computes "
+    "with the packed weights; plain: the files store plain numbers; engine: another runtime answers",
 )
 _MB = Term("MB", "size of the weight files on disk")
 _SHARE = Term("of original", "the same as a share of the original's weight files")
-_BITS = Term("bits per weight", "those that each role takes in the files, with scales and zero points")
+_BITS = Term("bits per weight", "by role, in the files, including scales and zero points")
 _COLUMNS = (_MB.name, _SHARE.name, _READ.name, "format", _MADE_BY, _BITS.name)
 
 

@@ -44,8 +44,8 @@ VARIANT_COLUMNS = ("sparsity", "removed", *SIZES.values())
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
 _FEW = Term(
     "P@5",
-    "share of items whose right answer is among the five highest ranked: of the whole vocabulary or, for a decoder, "
-    "with multi_token and outside LAMA, of the relation's objects; accuracy is P@1",
+    "share of items whose right answer is in the top five. Ranked are the relation's objects for decoders, with "
+    "multi_token and outside LAMA; otherwise the whole vocabulary. Accuracy is P@1",
 )
 _RECIPROCAL = Term("MRR", "mean reciprocal rank of the right answer, in percent")
 _MACRO = Term("macro", "mean accuracy over relations, equally weighted")
@@ -142,7 +142,8 @@ def remarks(summary: Summary) -> list[str]:
     if summary.damaged:
         shown = listed([visible_line(each) for each in summary.damaged], _MOST_NAMED)
         found.append(
-            f"Damaged, edited or of another cell, so not counted: {shown}; run the study again to replace them."
+            f"Damaged, edited or belonging to another cell, so not counted: {shown}; run the study again to "
+            "replace them."
         )
     if summary.failures:
         number = len(summary.failures)
@@ -181,7 +182,7 @@ def _stopped_remarks(cells: Sequence[CellSummary]) -> list[str]:
     return [
         f"{counted(len(stopped), 'cell')} stopped before the last item, once the drop was known to ±{100 * widest:g} "
         "points. The intervals of drop and retained, and the p-values, allow for that; accuracy and other metrics are "
-        "those of the items asked. Run the study again without --precision to ask all items."
+        "those of the items evaluated. Run the study again without --precision to evaluate all."
     ]
 
 

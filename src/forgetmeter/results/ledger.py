@@ -18,8 +18,8 @@ ENOUGH_CHOICES = 2 * TOP
 """With at most this many choices, being among the first five says nothing."""
 
 _UNKNOWN = "unknown"
-POPULARITY_TERCILES = ("rare", "middling", "popular")
-MARGIN_TERCILES = ("narrow", "middling", "wide")
+POPULARITY_TERCILES = ("rare", "medium", "popular")
+MARGIN_TERCILES = ("narrow", "medium", "wide")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class LedgerEntry:
         margin_before: Log-likelihood of the right answer minus that of the best wrong one, in nats.
         margin_after: The same under the variant.
         popularity: Popularity of the subject; ``None`` if the task does not give it.
-        popularity_tercile: ``rare``, ``middling`` or ``popular`` within its relation; ``None`` if unknown.
-        margin_tercile: ``narrow``, ``middling`` or ``wide`` among items that the baseline gets right, else ``None``.
+        popularity_tercile: ``rare``, ``medium`` or ``popular`` within its relation; ``None`` if unknown.
+        margin_tercile: ``narrow``, ``medium`` or ``wide`` among items that the baseline gets right, else ``None``.
     """
 
     item_id: str

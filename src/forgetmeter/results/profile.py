@@ -1,4 +1,4 @@
-"""What the time of a run was spent on."""
+"""Where a run's time went."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TaskTime:
 
     Attributes:
         cells: Number of cells that are done.
-        items: Number of items asked.
+        items: Number of items evaluated.
         prepare: Seconds of tokenizing and batching, once for all variants.
         score: Seconds of computing, or of waiting for another runtime.
         judge: Seconds of turning answers into outcomes.
@@ -40,7 +40,7 @@ class TaskTime:
 
     @property
     def stages(self) -> dict[str, float]:
-        """Seconds by what they were spent on."""
+        """Seconds by stage."""
         return {"prepare": self.prepare, "score": self.score, "judge": self.judge}
 
 
@@ -51,7 +51,7 @@ class Profile:
     Attributes:
         load: Seconds of loading each model.
         compress: Seconds of compressing each model.
-        rates: Rate of a large matrix product while each model was asked, in floating-point operations per second.
+        rates: Rate of a large matrix product while each model was evaluated, in floating-point operations per second.
         tasks: By model and task, in the study's order.
     """
 
@@ -62,7 +62,7 @@ class Profile:
 
 
 def profile(run: Run) -> Profile:
-    """Return what the time of a run was spent on; cells of earlier versions did not record all of it."""
+    """Return where a run's time went; cells of earlier versions did not record all of it."""
     load: dict[str, float] = {}
     compress: dict[str, float] = {}
     rates: dict[str, float] = {}

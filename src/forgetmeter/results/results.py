@@ -39,7 +39,7 @@ class Results:
 
     @cached_property
     def profile(self) -> Profile:
-        """What the time of the run was spent on."""
+        """Where the run's time went."""
         return profile(self.run)
 
     @cached_property

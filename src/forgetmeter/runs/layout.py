@@ -107,7 +107,7 @@ def file_name(task: str) -> str:
 
 
 def check_names(tasks: Iterable[str]) -> None:
-    """Check that each task has files of its own.
+    """Check that no two tasks share a file.
 
     Raises:
         UserError: A name cannot be stored, or two have the same files.

@@ -10,11 +10,11 @@ from forgetmeter.runs.agreement import names_of
 
 
 def without_failed(study: Mapping[str, Any], asked: Mapping[str, Any], files: Iterable[str]) -> dict[str, Any]:
-    """Return a run's identity without what the study that is asked for leaves out and may leave out.
+    """Return a run's identity without the parts that the requested study omits and may omit.
 
     Args:
         study: The content of ``study.json``.
-        asked: The identity of the study that is asked for.
+        asked: The identity of the requested study.
         files: Paths of the files of the run's variants.
     """
     recipes = {variant: recipe for variant, (_, recipe) in names_of(study).items()}
@@ -45,11 +45,11 @@ def without_failed(study: Mapping[str, Any], asked: Mapping[str, Any], files: It
 
 
 def obsolete_files(study: Mapping[str, Any], asked: Mapping[str, Any], files: Iterable[str]) -> list[str]:
-    """Return the paths of files that belong to recipes, candidates and tasks that ``asked`` leaves out.
+    """Return the paths of files that belong to recipes, candidates and tasks that ``asked`` omits.
 
     Args:
         study: The content of ``study.json``.
-        asked: That of the study that is asked for.
+        asked: That of the requested study.
         files: Paths of all files of the run.
     """
     variants = names_of(study).keys() - names_of(asked).keys()

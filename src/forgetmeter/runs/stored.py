@@ -64,7 +64,7 @@ class CellFacts:
         cut: Number of items whose context was truncated.
         not_numbers: Number of items whose answers were not numbers.
         items_hash: Hash of the task's items.
-        precision: If asking stopped before the last item, because the drop was known to plus or minus this.
+        precision: If the cell stopped before the last item, because the drop was known to within plus or minus this.
         prepare_seconds: Time to tokenize and batch the items; 0 if this was done for another variant.
         judge_seconds: Time to turn the answers into outcomes.
         positions: Positions that the model computed, padding included; 0 if it wrote texts.

@@ -100,8 +100,8 @@ _ORDER = Preset(
 _QUARTERS = (0.25, 0.5)
 _STRUCTURE = Preset(
     "open/structure",
-    "Structured against unstructured at equal removed parameters (the paper's question 2): heads, rows, 2:4, layers "
-    "and rank compared with L1 pruning of the same scopes.",
+    "Structured against unstructured pruning, with equal numbers of parameters removed (the paper's question 2): "
+    "heads, rows, 2:4, layers and rank compared with L1 pruning of the same scopes.",
     _recipes(
         [
             *(f"{method}:attention:{level}" for method, level in product(("l1_unstructured", "l1_heads"), _QUARTERS)),

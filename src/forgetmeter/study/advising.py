@@ -108,7 +108,7 @@ class _Advising:
         recipes = self._usable_recipes(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")
-        self._listener.stage(f"computing the size of {counted(len(recipes), 'recipe')}")
+        self._listener.stage(f"computing the sizes of {counted(len(recipes), 'recipe')}")
         dense, sizes, unusable = recipe_sizes(
             checkpoint,
             recipes,

@@ -205,7 +205,7 @@ def supported_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task
     tasks = _load_tasks(checked, progress)
     _check_supported(checked, tasks)
     for model, engine in checked.engines.items():
-        progress.stage(f"starting {engine.name}, and asking it a known text")
+        progress.stage(f"starting {engine.name}, and checking its answers on a known text")
         wanted = dict.fromkeys(cell.task for cell in checked.missing if cell.variant.source == model)
         engine.check(item for name in wanted for item in tasks[name].items)
     return tasks

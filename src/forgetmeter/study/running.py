@@ -50,7 +50,7 @@ def run(
         study: A YAML file, the same as a mapping by dotted key, or a function that reads one.
         progress: Progress listener.
         executor: Runs the cells, given as an object or by name; by default on this machine.
-        workers: Number of processes that run cells, if the executor is given by name; by default this one alone.
+        workers: Number of evaluation processes, if the executor is given by name; by default only the calling process.
         address: The cluster to run on, if the executor named has one.
         time_limit: Seconds that a cell may take, with loading its model and compressing it, if the executor is given
             by name; by default, there is no limit.

@@ -157,7 +157,8 @@ def test_a_text_counted_in_another_way_than_the_baselines_is_left_out(tmp_path: 
     run = imported(tmp_path, base, other)
     assert [cell.items for cell in run.summary.measured] == [4, 3]
     assert run.summary.measured[1].metrics["word_perplexity"] == pytest.approx(math.exp(12 / 4))
-    assert notes(run, "b") == ["t: 1 of 4 documents left out: its number of words or bytes is not the baseline's (t/2)"]
+    said = "t: 1 of 4 documents left out: its number of words or bytes differs from the baseline's (t/2)"
+    assert notes(run, "b") == [said]
 
 
 def test_a_candidate_without_a_usable_answer_is_refused(tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_documents_with_several_whole_texts_are_refused(tmp_path: Path) -> None:
     several = reading(0, -1.0)
     several["arguments"]["gen_args_1"] = several["arguments"]["gen_args_0"]
     several["resps"] *= 2
-    with pytest.raises(UserError, match="line 1: it asks for several whole texts, which is not supported"):
+    with pytest.raises(UserError, match="line 1: it scores several whole texts, which is not supported"):
         imported(tmp_path, [several], [several | {"target": "x"}])
 
 
@@ -266,8 +267,8 @@ def test_a_metric_computed_in_its_own_way_counts_without_ranks(tmp_path: Path) -
     assert run.summary.cells[1].prediction_flips is None
     assert run.summary.cells[0].chance == pytest.approx(1 / 3)
     assert notes(run, "a") == [
-        "t: acc does not follow from the log-likelihoods in 8 of 20 documents (t/0, t/1, t/2 and 5 more); what is "
-        "right is as logged, and predictions, ranks and margins are unknown"
+        "t: acc does not follow from the log-likelihoods in 8 of 20 documents (t/0, t/1, t/2 and 5 more); right "
+        "and wrong are as logged, and predictions, ranks and margins are unknown"
     ]
 
 
@@ -310,7 +311,7 @@ def test_a_document_whose_target_is_no_choice_is_left_out(tmp_path: Path, target
         each[2].update(target=target, acc=0.0)
     run = imported(tmp_path, base, other)
     assert [(cell.items, cell.right) for cell in run.summary.cells] == [(4, 4), (4, 2)]
-    assert notes(run, "a") == ["t: 1 of 5 documents left out: right answer is none of the choices (t/2)"]
+    assert notes(run, "a") == ["t: 1 of 5 documents left out: right answer not among the choices (t/2)"]
     assert set(run.outcomes["gold"]) == {"B"}
 
 

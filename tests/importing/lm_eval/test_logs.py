@@ -244,7 +244,7 @@ def test_documents_that_do_not_pair_are_counted(logs: tuple[Path, Path], tmp_pat
         "choosing: 10 documents in the samples file, but 15 evaluated according to the results file",
         "choosing: no answer to 6 of the baseline's 15 items",
         "choosing: 1 answer to an item that the baseline did not answer is left out",
-        "choosing: 1 document whose content differs from that of the baseline's with the same number",
+        "choosing: 1 document with other content than the baseline's document of the same number",
     ]
 
 
@@ -347,7 +347,7 @@ def refused(baseline: Path, *candidates: Path, out: Path, **options: Any) -> str
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda results: results["versions"].update(choosing=4), "asked with version 4, the baseline with 3; evaluate"),
+        (lambda results: results["versions"].update(choosing=4), "run with version 4, the baseline with 3; evaluate"),
         (lambda results: results["n-shot"].update(choosing=5), "with number of examples 5, the baseline with 0"),
         (lambda results: results.update(chat_template_sha="ab"), "with chat template ab, the baseline with none"),
         (
@@ -391,7 +391,7 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
         (lambda lines: lines[0].update(resps=[[[10**400, False]]] * 3), "line 1: 'resps' has [1000"),
         (
             lambda lines: lines[1].update(arguments={"gen_args_0": {"arg_0": "x"}}, resps=[["-1.5"]]),
-            "it asks for a different kind of answer from the previous lines",
+            "its requests are of another kind than those of the previous lines",
         ),
         (lambda lines: lines[0].pop("doc_hash"), "line 1: 'doc_hash' is missing"),
         (lambda lines: lines[0].pop("arguments"), "line 1: 'arguments' is not what lm-eval's --log_samples writes"),
@@ -496,7 +496,7 @@ def test_examples_before_the_question_are_compared_but_not_shown(
     ledger = results.ledgers("answers:changed")[0]
     assert [each.statement for each in ledger.entries][:2] == ["Q: Is ice cold? A:", "Q: Is ice hot? A:"]
     said = refused(logs[0], changed, out=tmp_path / "other")
-    assert "'changed' was asked with number of examples 2, the baseline with 0" in said
+    assert "'changed' was run with number of examples 2, the baseline with 0" in said
 
 
 def test_nothing_heavy_is_imported_and_100_000_answers_take_seconds(logs: tuple[Path, Path], tmp_path: Path) -> None:

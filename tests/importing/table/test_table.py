@@ -226,7 +226,7 @@ def test_answers_that_are_right_by_another_measure_are_counted(tmp_path: Path) -
     assert {name: said["notes"] for name, said in results.study["imported"].items()} == {
         "answers:baseline": [],
         "answers:b": [
-            "t: what is right does not follow from the log-likelihoods in 1 of 3 answers (first: item 1); these "
+            "t: right and wrong do not follow from the log-likelihoods in 1 of 3 answers (first: item 1); these "
             "have no rank or margin"
         ],
     }
@@ -332,7 +332,7 @@ def test_wrong_tables_are_refused_with_the_line(tmp_path: Path, rows: Sequence[R
         ({"ll": ([-1.0], "high")}, "line 2: 'll' is 'high'; write the log-likelihood of each choice as a list"),
         ({"ll": ([-1.0], [True])}, "line 2: 'll' is [True]"),
         ({"ll": ([-1.0], [10**400])}, "line 2: 'll' is [1000"),
-        ({"ll": ([-1.0], [0.7])}, "line 2: 'll' has 0.7, but no log-likelihood is above 0; write the natural log"),
+        ({"ll": ([-1.0], [0.7])}, "line 2: 'll' has 0.7, but a log-likelihood cannot be above 0; write the nat"),
         ({"rel": ("a", ["a"])}, "line 2: 'rel' is ['a'], which is neither text nor a number"),
     ],
 )

@@ -105,7 +105,7 @@ def test_candidates_may_be_listed(tmp_path: Path) -> None:
     name = write(tmp_path, FACTS, TEMPLATES | {"candidates": {"capital": ["Mildendo", "Gotham"]}})
     items = load_task(name).items
     assert items[0].choices == ("Mildendo", "Gotham")
-    assert [item.problem for item in items[:2]] == ["right answer is none of the choices", None]
+    assert [item.problem for item in items[:2]] == ["right answer not among the choices", None]
 
 
 def test_judging_is_that_of_the_built_in_facts(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_wrong_facts_are_refused_with_their_line(tmp_path: Path, fact: dict[str,
 def test_a_relation_with_one_answer_needs_candidates(tmp_path: Path) -> None:
     said = refusal(write(tmp_path, FACTS[:1]))
     assert (
-        "line 1: relation 'capital': the only object is 'the Emerald City', so nothing competes with it; list cand"
+        "line 1: relation 'capital': the only object is 'the Emerald City', so there is nothing to choose from; li"
         in said
     )
 

@@ -108,7 +108,7 @@ def test_groups_are_counted_as_relations_are(tmp_path: Path) -> None:
     task = load_task(f"file:{write(tmp_path / 'own.jsonl', [*QUESTIONS, bad])}")
     assert isinstance(task, CountsRelations)
     assert [(each.relation, each.read, dict(each.dropped)) for each in task.relations] == [
-        ("drinks", 3, {"right answer is none of the choices": 1}),
+        ("drinks", 3, {"right answer not among the choices": 1}),
         ("colours", 1, {}),
     ]
     assert not isinstance(load_task(f"file:{write(tmp_path / 'plain.jsonl', [ONE])}"), CountsRelations)
@@ -148,9 +148,9 @@ def test_the_best_right_choice_is_ranked_and_a_tie_goes_to_the_first(tmp_path: P
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"answer": "damp"}, "right answer is none of the choices"),
-        ({"answer": 3}, "right answer is none of the choices"),
-        ({"answer": -1}, "right answer is none of the choices"),
+        ({"answer": "damp"}, "right answer not among the choices"),
+        ({"answer": 3}, "right answer not among the choices"),
+        ({"answer": -1}, "right answer not among the choices"),
         ({"answer": [0, 1]}, "no choice is wrong"),
         ({"choices": ["wet", "dry", "wet"]}, "right answer is also one of the wrong choices"),
         ({"choices": ["wet", " "]}, "a choice is empty"),
@@ -308,11 +308,27 @@ def test_an_answer_that_could_be_a_text_or_an_index_is_refused(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("column", "reason"), [("answer", "right answer is none of the choices"), ("popularity", "not a number")]
+    ("column", "value", "reason"),
+    [
+        ("answer", "1" * 5_000, "right answer not among the choices"),
+        ("answer", "[" * 100_000, "starts like a JSON list but is not valid JSON"),
+        ("popularity", "1" * 5_000, "not a number"),
+        ("popularity", "[" * 100_000, "not a number"),
+    ],
 )
-@pytest.mark.parametrize("value", ["1" * 5_000, "[" * 100_000])
-def test_values_beyond_all_measure_have_a_reason(tmp_path: Path, column: str, reason: str, value: str) -> None:
+def test_values_beyond_all_measure_have_a_reason(tmp_path: Path, column: str, value: str, reason: str) -> None:
     assert reason in refusal(write(tmp_path / "own.csv", [{**ONE, column: value}]))
+
+
+def test_a_damaged_list_in_csv_is_refused(tmp_path: Path) -> None:
+    said = refusal(write(tmp_path / "own.csv", [{**ONE, "answer": '["wet"'}]))
+    assert "line 2: 'answer' is '[\"wet\"', which starts like a JSON list but is not valid JSON; put a text" in said
+    path = tmp_path / "facts.csv"
+    path.write_text('subject,relation,object\nItaly,capital,"[""Rome"",""Roma"""\nNorway,capital,Oslo\n')
+    path.with_suffix(".yaml").write_text("templates: {capital: 'The capital of [X] is [Y].'}")
+    assert "line 2: 'object' is '[\"Rome\",\"Roma\"', which starts like a JSON list but is not valid" in refusal(path)
+    path.write_text('subject,relation,object\nItaly,capital,"[""[Rome""]"\nNorway,capital,Oslo\n')
+    assert set(items_of(path)[0].choices) == {"[Rome", "Oslo"}
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])

@@ -102,7 +102,7 @@ def test_evidence_asks_every_sentence(data: Path) -> None:
 
 
 def test_a_relation_without_evidence_is_refused_on_request(data: Path) -> None:
-    with pytest.raises(UserError, match="relation P36 .* cannot be asked with source=evidence.*use source=template"):
+    with pytest.raises(UserError, match="relation P36 .* cannot be used with source=evidence.*use source=template"):
         load_task("lama/trex:source=evidence:relations=P19+P36", data=data)
 
 

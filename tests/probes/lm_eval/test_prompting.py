@@ -180,7 +180,7 @@ def test_without_settings_the_identity_is_that_of_earlier_versions(folder: Path,
         ({"evaluation.chat_template": "yes"}, "evaluation.chat_template must be true or false, not 'yes'"),
         (
             {"evaluation.num_fewshot": 1, "tasks": ["facts:templates=0"]},
-            "evaluation.num_fewshot: num_fewshot is for tasks of lm-evaluation-harness, and .* has none .facts:temp",
+            "evaluation.num_fewshot: num_fewshot applies only to tasks of lm-eval.*, not to this study's .facts:temp",
         ),
         (
             {"evaluation.chat_template": True, "models": ["standard:decoder", "standard:encoder"]},

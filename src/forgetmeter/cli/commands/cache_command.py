@@ -26,7 +26,8 @@ def list_command(context: typer.Context) -> None:
     """List the contents of the cache folder, or clear it.
 
     It holds converted GGUF files, unpacked checkpoints and the probes' data
-    that `data fetch` unpacks. All can be recreated. FORGETMETER_CACHE names another folder.
+    that `data fetch` unpacks. All of it can be recreated. Set FORGETMETER_CACHE
+    to use another folder.
     """
     if context.invoked_subcommand is not None:
         return

@@ -41,7 +41,7 @@ def compare_command(
 ) -> None:
     """Compare existing checkpoints with the model they were made from.
 
-    All models are asked the same questions. The answers are stored as a run,
+    All models are evaluated on the same questions. The answers are stored as a run,
     for show, report, forgotten and the other commands. If candidates or tasks
     are added later, only these are evaluated. A study file can combine recipes
     with candidates.

@@ -71,6 +71,6 @@ def _checked(written: Written) -> str:
     if not written.rounding:
         return "checked: the logits of the written folder match those of the compressed model"
     return (
-        f"checked: rounding the weights to 16 bits changes the logits by {written.rounding:.1%} of their spread; "
-        "'forgetmeter run' with this recipe scores the unrounded weights, with this folder the rounded ones"
+        f"checked: rounding the weights to 16 bits changes the logits by {written.rounding:.1%} of their standard "
+        "deviation; 'forgetmeter run' with this recipe scores the unrounded weights, with this folder the rounded ones"
     )

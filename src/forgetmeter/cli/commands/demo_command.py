@@ -58,5 +58,5 @@ def _introduction(ways: int) -> str:
     sentence = statement(relations[0].phrasings[0], example.subject).replace(ANSWER, example.object)
     return (
         f"Three small models, an encoder (BERT), an encoder-decoder (T5) and a decoder (Llama), were taught {facts:,}\n"
-        f'facts, such as "{sentence}" Each was compressed in {ways} ways and asked about all of them again.'
+        f'facts, such as "{sentence}" Each was compressed in {ways} ways and tested on all of them again.'
     )

@@ -52,8 +52,8 @@ def lm_eval_command(
     """Make a run from the logs of lm_eval --log_samples.
 
     A folder is the --output_path of one model. Only the newest samples of
-    each task are used. Documents are paired by hash; unpaired ones are left
-    out and counted. Tasks asked in different ways are refused.
+    each task are used. Documents are paired by hash; the number of those left
+    out is reported. A task that was run with different settings is refused.
     """
     names = None if tasks is None else [each.strip() for each in tasks.split(",")]
     _write(logs.import_lm_eval(baseline, candidates, tasks=names, metric=metric), out)
@@ -97,7 +97,7 @@ def table_command(
 ) -> None:
     """Make a run from the answers in a table.
 
-    Items that the baseline did not answer are left out, and counted.
+    Items that the baseline did not answer are left out; their number is reported.
     """
     columns = tables.TableColumns(
         item=item,

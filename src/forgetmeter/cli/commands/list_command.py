@@ -41,7 +41,7 @@ _MATRIX_FORMS: dict[Form, str] = {
     "conv1d": "Conv1D",
     "tensor": "experts",
     "transposed": "experts",
-    "array": "arrays with other axes",
+    "array": "other layouts, such as XLNet's",
 }
 
 list_app = typer.Typer(

@@ -25,7 +25,10 @@ def show_command(
     format: Annotated[str, typer.Option("--format", help=", ".join(_FORMATS))] = "table",
     provenance: Annotated[
         bool,
-        typer.Option("--provenance", help="Show how the answers came about: content, settings, hardware, versions."),
+        typer.Option(
+            "--provenance",
+            help="Show where the answers come from: hashes of models and tasks, settings, hardware, versions.",
+        ),
     ] = False,
 ) -> None:
     """Show what compression cost: accuracy, drop, retained, flips; sparsity and bytes.
@@ -34,7 +37,7 @@ def show_command(
     frontier compares what is retained with size and speed, and marks the
     variants that no other beats. shifts shows changes that accuracy hides:
     ranks, margins, divergence, and which variants differ from guessing.
-    profile shows what the time of the run was spent on.
+    profile shows where the run's time went.
     """
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
@@ -60,10 +63,10 @@ def _part(opened: results.Results, format: str) -> tuple[Text, str]:
         return profile_text.profile_text(opened.profile, width=width), "profile: no times are recorded"
     if format == "grid":
         grids = retained_grid.retained_grids(summary)
-        needs = "grid: it needs a baseline with right answers, and recipes of a single scope"
+        needs = "grid: that needs right answers of the baseline, and recipes with a single scope"
         return Text("\n".join(map(retained_grid.grid_text, grids))), needs
     if format == "shifts":
-        needs = "shifts: it has no outcomes with right answers, or only whether each is right"
+        needs = "shifts: its tasks have no right answers, or only whether each answer is right is stored"
         return show_text.shifts_text(summary, width=width), needs
     found = (frontier_text.frontier_text(each, width=width) for each in frontier.frontiers(summary))
-    return Text("\n").join(found), "frontier: it has no baseline with right answers to retain"
+    return Text("\n").join(found), "frontier: it has no right answers of a baseline to retain"

@@ -53,7 +53,9 @@ def train_command(
     started = time.monotonic()
     made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=print_epoch)
     Console().print(_table(made, time.monotonic() - started))
-    sys.stdout.write("known: share of facts known in the phrasings taught; reworded: in a phrasing not taught\n")
+    sys.stdout.write(
+        "known: share of facts known in the phrasings taught; reworded: share known in a phrasing not taught\n"
+    )
     folder = shlex.quote(str((out / made[0].family).resolve()))
     sys.stdout.write(f"Load them by folder, for example --model {folder}\n")
 

@@ -59,7 +59,8 @@ METHOD = MatrixMethod(
     MethodDeclaration(
         name="round_to_nearest",
         summary="Symmetric 2- to 8-bit weights, one scale per output unit or group; computed in floating point.",
-        reference="compressed-tensors; scales as torch.ao.quantization.PerChannelMinMaxObserver, per_channel_symmetric",
+        reference="compressed-tensors; scales as in torch.ao.quantization.PerChannelMinMaxObserver, "
+        "per_channel_symmetric",
         level="bits",
         phrase="rounded to {level} bits",
         options={"group_size": Option(0, "Number of input units per scale; 0 for all.", least=0)},

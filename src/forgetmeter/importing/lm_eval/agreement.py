@@ -1,4 +1,4 @@
-"""Checks that two variants were asked the same: task settings, prompts and documents."""
+"""Checks that two variants were evaluated alike: task settings, prompts and documents."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refuse_other_settings(name: str, log: TaskLog, baseline: TaskLog) -> None:
     for what, one, other in zip(_SETTINGS, _settings(log), _settings(baseline), strict=True):
         if one != other:
             raise UserError(
-                f"task '{log.task}' cannot be paired: '{name}' was asked with {what} {_short(one)}, the baseline with "
+                f"task '{log.task}' cannot be paired: '{name}' was run with {what} {_short(one)}, the baseline with "
                 f"{_short(other)}; {_ADVICE}"
             )
 
@@ -71,7 +71,7 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> PairedLogs:
     """Pair a candidate's samples with the baseline's by document.
 
     Raises:
-        UserError: The two have no document in common, or documents were asked with different wording.
+        UserError: The two have no document in common, or documents differ in their wording.
     """
     if own.filter != baseline.filter:
         raise UserError(
@@ -95,6 +95,6 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> PairedLogs:
     there = {sample.doc_id for sample in baseline.samples}
     changed = sum(sample.doc_id in there for sample in own.samples if sample.key not in both)
     if changed:
-        other_content = "whose content differs from that of the baseline's with the same number"
+        other_content = "with other content than the baseline's document of the same number"
         notes.append(f"{task}: {counted(changed, 'document')} {other_content}")
     return PairedLogs(both, tuple(notes))

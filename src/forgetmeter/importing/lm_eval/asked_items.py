@@ -1,4 +1,4 @@
-"""The items that a task in the logs of several variants asked."""
+"""The items of a task in the logs of several variants."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AskedItems:
     Attributes:
         items: By document.
         reasons: For each variant, why documents are left out; the baseline's reasons hold for all.
-        note: A sentence if what is right does not follow from the answers; otherwise empty.
+        note: A sentence if right and wrong do not follow from the answers; otherwise empty.
     """
 
     items: Mapping[Key, Item]
@@ -57,7 +57,7 @@ def asked_items(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], judgin
     Args:
         form: The task's settings.
         variants: The samples of each variant by document, the baseline's first.
-        judging: The metrics that say what is right, the one that decides first.
+        judging: The metrics that say which answers are right, the deciding one first.
     """
     if form.kind == "multiple_choice":
         return _choosing(form, variants, judging)

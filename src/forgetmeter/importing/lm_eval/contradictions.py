@@ -15,7 +15,7 @@ _SHARE = 10
 
 @dataclass(frozen=True)
 class Contradictions:
-    """What follows from documents whose metric contradicts the answer.
+    """The consequences of documents whose metric contradicts the answer.
 
     Attributes:
         reasons: For each variant, why documents are left out.
@@ -46,7 +46,7 @@ def contradictions(
     return Contradictions(
         tuple({} for _ in variants),
         f"{task}: {metric} does not follow from the log-likelihoods in {len(keys):,} of "
-        f"{counted(len(documents), 'document')} ({named(task, ids)}); what is right is as logged, and predictions, "
+        f"{counted(len(documents), 'document')} ({named(task, ids)}); right and wrong are as logged, and predictions, "
         "ranks and margins are unknown",
     )
 

@@ -143,7 +143,7 @@ def _stored(item: Item) -> Item:
 def _scored(item: Item, sample: Sample, primary: str) -> tuple[Outcome, bool]:
     answer, numbers = sample.scores, _numbers(sample)
     if not answer.is_number:
-        # The largest of them is none of the choices, whatever the log says.
+        # The largest of them is not one of the choices, whatever the log says.
         numbers = {name: 0.0 if value in (0.0, 1.0) else value for name, value in numbers.items()}
     outcome = request_outcome(item, answer, numbers, primary=primary, is_completion=len(sample.requests) == 1)
     return outcome, not answer.is_number

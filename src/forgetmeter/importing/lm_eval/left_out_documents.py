@@ -1,4 +1,4 @@
-"""Documents of a log that cannot be judged: they are left out, counted and named."""
+"""Documents of a log that cannot be judged: they are left out, with a note."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def refuse_unusable(task: str, metric: str, samples: Mapping[Key, Sample], varia
 
 
 def judges(variants: Sequence[Mapping[Key, Sample]], metric: str) -> bool:
-    """Return whether a metric says what is right: it is 0 or 1, except for so few documents that these are errors.
+    """Return whether a metric says which answers are right: it is 0 or 1 except in a few documents, which are errors.
 
     That is one document, or one in ten for metrics that are shares of right answers by their name. Others, such as f1,
     may well be between 0 and 1 for a few documents: for these it is one in fifty.
@@ -81,7 +81,7 @@ def undecided(samples: Mapping[Key, Sample], metric: str, *, is_judged: bool) ->
     Args:
         samples: The samples of a variant by document.
         metric: The metric.
-        is_judged: Whether it says what is right.
+        is_judged: Whether it says which answers are right.
     """
     found = {}
     for key, each in samples.items():
@@ -121,7 +121,7 @@ def uncounted(variants: Sequence[Mapping[Key, Sample]]) -> list[Reasons]:
     numbers = Counter(unit for each in counts for own in each.values() for unit in own)
     wanted = {unit for unit, number in numbers.items() if 2 * number > sum(map(len, counts))}
     missing = "its number of words or bytes is missing or not a usable number"
-    other = "its number of words or bytes is not the baseline's"
+    other = "its number of words or bytes differs from the baseline's"
     return [
         {
             key: other if wanted <= own.keys() else missing

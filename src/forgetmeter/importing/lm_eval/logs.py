@@ -1,4 +1,4 @@
-"""Logs of lm-evaluation-harness as a run: those of a baseline, and of candidates that were asked the same."""
+"""Logs of lm-evaluation-harness as a run: those of a baseline, and of candidates evaluated in the same way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def import_lm_eval(
             ``exact_match,flexible-extract``. By default, the first of acc, exact_match, acc_norm and the others.
 
     Raises:
-        UserError: The logs cannot be read, or the models were not asked the same.
+        UserError: The logs cannot be read, or the models were not evaluated in the same way.
     """
     logs = [find_logs(folder) for folder in (baseline, *candidates)]
     _refuse_same(logs)

@@ -1,4 +1,4 @@
-"""Names of variants whose answers are known from logs."""
+"""Names of variants whose answers come from logs."""
 
 from __future__ import annotations
 

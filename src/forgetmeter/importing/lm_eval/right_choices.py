@@ -24,7 +24,7 @@ class RightChoices:
 
     Attributes:
         gold: Their indices by document; empty if they are unknown.
-        missing: Documents whose target is none of the choices, although the targets of most others are.
+        missing: Documents whose target is not among the choices, although the targets of most others are.
         contradicted: For each variant, documents of which the log says right where the choice that the model preferred
             is not the target, or wrong where it is.
         metric: The metric that says it; empty if none does.

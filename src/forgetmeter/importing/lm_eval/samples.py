@@ -144,7 +144,7 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
         seen[name].add(sample.doc_id)
         kinds.update(map(type, sample.responses))
         if len(kinds) > 1:
-            raise line.wrong("it asks for a different kind of answer from the previous lines")
+            raise line.wrong("its requests are of another kind than those of the previous lines")
         by_filter.setdefault(name, []).append(sample)
     chosen = filter_name if filter_name is not None and filter_name in by_filter else next(iter(by_filter))
     return Samples(path, _in_order(by_filter[chosen]), chosen, tuple(by_filter))
@@ -173,9 +173,9 @@ def _sample(line: JsonLine) -> Sample:
     if not isinstance(responses, list) or not isinstance(filtered, list) or len(responses) != len(requests):
         raise line.wrong("'resps' or 'filtered_resps' does not have one entry per request")
     if not requests or not all(isinstance(each[0], str) for each in requests):
-        raise line.wrong("it has no requests in text")
+        raise line.wrong("its requests are missing or not text")
     if len(requests) > 1 and any(len(each) == 1 for each in requests):
-        raise line.wrong("it asks for several whole texts, which is not supported")
+        raise line.wrong("it scores several whole texts, which is not supported")
     names = record.get("metrics")
     names = names if isinstance(names, list) else [name for name in record if name not in _KNOWN]
     return Sample(

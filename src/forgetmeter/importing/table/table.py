@@ -250,6 +250,6 @@ def _unplaced_notes(tasks: Mapping[str, ImportedTask], judgements: Mapping[str, 
         unlike = [each.item_id for each in answers if each.rank is None]
         if unlike:
             yield (
-                f"{task}: what is right does not follow from the log-likelihoods in {len(unlike):,} of "
+                f"{task}: right and wrong do not follow from the log-likelihoods in {len(unlike):,} of "
                 f"{counted(len(answers), 'answer')} (first: item {unlike[0]}); these have no rank or margin"
             )

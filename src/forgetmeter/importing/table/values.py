@@ -100,7 +100,8 @@ def loglikelihoods_in(row: FileRow, column: str | None) -> tuple[float, ...]:
     above = next(filter(is_above_0, found), None)
     if above is not None:
         raise row.wrong(
-            f"'{column}' has {above:g}, but no log-likelihood is above 0; write the natural logarithms of probabilities"
+            f"'{column}' has {above:g}, but a log-likelihood cannot be above 0; write the natural logarithms of "
+            "probabilities"
         )
     return found
 

@@ -18,7 +18,7 @@ _WRAPPERS = (
 
 
 def refuse_wrapper_names(names: Iterable[str], model: str) -> None:
-    """Refuse a checkpoint whose names of tensors are those of a wrapper; its weights would all count as missing.
+    """Refuse a checkpoint whose tensors have a wrapper's names; its weights would all count as missing.
 
     Raises:
         UserError: They are.

@@ -86,7 +86,7 @@ class FactFile:
 
 
 class FactsTask:
-    """The built-in facts: each fact asked by each phrasing of its relation.
+    """The built-in facts: each fact in each phrasing of its relation.
 
     Args:
         limit: Only the first N facts per relation and phrasing, a fair sample and the same facts for every phrasing;

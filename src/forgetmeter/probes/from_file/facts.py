@@ -1,4 +1,4 @@
-"""Facts from a file: each is asked with the templates of its relation, for which the relation's answers compete."""
+"""Facts from a file: each fills the templates of its relation, and the relation's answers are ranked."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Fact:
 
 
 class Facts:
-    """Facts, each asked by each template of its relation.
+    """Facts, each in each template of its relation.
 
     Args:
         rows: The rows of the file, each with its id.
@@ -139,7 +139,8 @@ class Facts:
         if len(answers) < 2:
             only = f"the only object is '{answers[0]}'" if answers else "there is no object"
             raise facts[0].row.wrong(
-                f"relation '{relation}': {only}, so nothing competes with it; list candidates in '{self._file.path}', "
+                f"relation '{relation}': {only}, so there is nothing to choose from; list candidates in "
+                f"'{self._file.path}', "
                 f'such as candidates: {{{relation}: ["…", "…"]}}'
             )
         return answers

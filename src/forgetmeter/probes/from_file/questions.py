@@ -80,7 +80,7 @@ def _item(name: str, row: FileRow) -> Item:
 
 def _right(row: FileRow, choices: Sequence[str]) -> tuple[tuple[int, ...], str | None]:
     """Return the indices of the right choices, and why the question cannot be asked."""
-    given = row.one_or_more("answer")
+    given = row.one_or_more("answer", verbatim=choices)
     places = {place for answer in given for place in _places(row, answer, choices)}
     gold = tuple(sorted(places))
     if not given:
@@ -101,7 +101,7 @@ def _refuse_counting_from_1(rows: Sequence[FileRow]) -> None:
     beyond: FileRow | None = None
     for row in rows:
         choices = row.texts("choices")
-        for answer in row.one_or_more("answer"):
+        for answer in row.one_or_more("answer", verbatim=choices):
             number = answer if isinstance(answer, int) else _index(row, answer)
             if number == 0:
                 return

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -85,13 +85,20 @@ class FileRow:
             raise self._wrong_type(column, wanted)
         return tuple(value)
 
-    def one_or_more(self, column: str) -> tuple[str | int, ...]:
+    def one_or_more(self, column: str, *, verbatim: Sequence[str] = ()) -> tuple[str | int, ...]:
         """Return the texts and integers of a value that may be a list; empty if it is missing.
 
+        Args:
+            column: The column.
+            verbatim: Texts that may start with ``[`` in a CSV file without being a list.
+
         Raises:
-            UserError: It is something else.
+            UserError: It is something else, or starts like a JSON list but is not valid JSON.
         """
         value = self._parsed(column)
+        if self.is_text and isinstance(value, str) and value.lstrip().startswith("[") and value not in verbatim:
+            problem = f"'{column}' is {value!r:.60}, which starts like a JSON list but is not valid JSON"
+            raise self.wrong(f'{problem}; put a text that starts with [ in a list, such as ["[x"]')
         found = value if isinstance(value, list) else [] if value is None else [value]
         whole = [int(each) if isinstance(each, float) and each.is_integer() else each for each in found]
         if not all(isinstance(each, (str, int)) and not isinstance(each, bool) for each in whole):

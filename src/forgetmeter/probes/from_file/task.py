@@ -23,7 +23,7 @@ _VERSION = "1"
 RANKINGS: dict[str, Among] = {"statements": "candidates", "answers": "answers"}
 RANKING = TaskOption(
     "statements",
-    "What competes for a fact: whole statements, or the answers in the blank, which is much faster.",
+    "What is ranked: whole statements, or only the answers in the blank, which is much faster.",
     tuple(RANKINGS),
 )
 

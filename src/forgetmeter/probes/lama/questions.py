@@ -26,7 +26,7 @@ _FILTERS: dict[AskedBy, tuple[str, ...]] = {
 
 
 class LamaQuestion(NamedTuple):
-    """A fact, asked in one sentence.
+    """A fact in one sentence.
 
     Attributes:
         place: Index of the fact in its file and, for evidence, of the sentence: ``3`` or ``3/0``.
@@ -116,7 +116,7 @@ def check_evidence(read: RelationQuestions) -> None:
     """
     if read.relation.asked_by == "evidences" and not read.questions:
         raise UserError(
-            f"relation {read.relation.name} of lama/trex cannot be asked with source=evidence: no fact in "
+            f"relation {read.relation.name} of lama/trex cannot be used with source=evidence: no fact in "
             f"'{read.relation.path}' has evidence with one blank; use source=template, or leave the relation out"
         )
 

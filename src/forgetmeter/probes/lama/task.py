@@ -150,7 +150,9 @@ _MULTI_TOKEN = TaskOption(
     ("false", "true"),
 )
 _SOURCES = TaskOption(
-    "template", "Ask with the relation's template, or with the sentences of its evidence.", ("template", "evidence")
+    "template",
+    "Text of the questions: the relation's template, or the sentences of its evidence.",
+    ("template", "evidence"),
 )
 _OF_ONE_RELATION = {"multi_token": _MULTI_TOKEN}
 _OF_SEVERAL = {"source": _SOURCES, "multi_token": _MULTI_TOKEN, "relations": RELATIONS}

@@ -45,7 +45,7 @@ def set_num_fewshot(task: Any, name: str, number: int | None) -> tuple[str, ...]
         number: The number; ``None`` for that of the task's definition. A definition that sets it to 0 prevails.
 
     Returns:
-        What a user should know about the examples.
+        Remarks for the user about the examples.
 
     Raises:
         UserError: The data set has too few examples.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 _LOOKED_AT = 100
-"""Documents, evenly spaced over all, whose form is looked at."""
+"""Number of documents, evenly spaced over all, whose form is examined."""
 
 
 def set_form(task: Any) -> None:  # noqa: ANN401 - lm-eval's, untyped

@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness that are answered by a text: what they ask, their filters, and made-up answers."""
+"""Tasks of lm-evaluation-harness that are answered by a text: their requests, their filters, and made-up answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refuse_unanswerable(task: Any, name: str) -> None:  # noqa: ANN401 - lm-eval
 
 
 def filter_remarks(task: Any, name: str) -> tuple[str, ...]:  # noqa: ANN401
-    """Return what a user should know about a task with several filters, as lm-eval reports metrics for each."""
+    """Return a remark for the user about a task with several filters, for each of which lm-eval reports metrics."""
     first, *others = (each.name for each in task._filters)
     unused = ", ".join(others)
     return (f"task '{name}': answers are filtered by {first}, its first filter (not used: {unused})",) if others else ()

@@ -84,7 +84,7 @@ class Definitions:
 
 
 def definitions_in(folder: Path) -> Definitions:
-    """Return what the YAML files of a folder define."""
+    """Return the definitions in the YAML files of a folder."""
     tasks: dict[str, Path] = {}
     groups: dict[str, Path] = {}
     tags: dict[str, list[str]] = {}

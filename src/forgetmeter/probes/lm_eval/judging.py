@@ -15,7 +15,7 @@ from forgetmeter.records.item import Item, RequestScore, RequestScores
 from forgetmeter.records.outcome import Outcome
 
 SHARES = ("acc", "exact_match", "acc_norm")
-"""Metrics that are shares of right answers, in the order in which they decide what is right."""
+"""Metrics that are shares of right answers, in the order in which they decide whether an answer is right."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Answered:
 
 
 def primary_metric(metrics: Sequence[str]) -> str:
-    """Return which of a task's metrics decides what is right, given all of them in the task's order."""
+    """Return which of a task's metrics decides whether an answer is right, given all of them in the task's order."""
     return next((metric for metric in SHARES if metric in metrics), metrics[0])
 
 

@@ -31,7 +31,7 @@ def own_task_files(folders: Sequence[str]) -> dict[str, Path]:
 
 
 def own_definitions(folders: Sequence[str]) -> Definitions:
-    """Return what the YAML files in folders define.
+    """Return the definitions in the YAML files of folders.
 
     Raises:
         UserError: A folder does not exist or has neither a task nor a group, or one has the name of another.

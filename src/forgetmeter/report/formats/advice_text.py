@@ -104,7 +104,7 @@ def _remarks(advice: Advice) -> Iterable[str]:
         (size,) = megabytes([advice.sizes[smaller[0].recipe].bytes])
         yield (
             f"Smaller, and statistically indistinguishable in what it retains: {smaller[0].recipe} ({size} MB). "
-            "More items would separate them."
+            "More items might separate them."
         )
     elif advice.alike:
         names = _names(each.recipe for each in advice.alike)

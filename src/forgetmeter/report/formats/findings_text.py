@@ -19,9 +19,9 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
     "not tested": ("– not tested", "dim"),
 }
 _HOW_TO_READ = (
-    "Effects are in points (hundredths), with their 95% interval; positive values support the claim, unless another "
-    "threshold is given. A verdict needs the whole interval on one side and p (Holm) below 0.05, corrected for all "
-    "claims and models tested in this run; if all resamples of the items are equal, there is no interval. "
+    "Effects are in points (hundredths), with their 95% interval; values above 0, or above the threshold if one is "
+    "given, support the claim. A verdict needs the whole interval on one side, and p (Holm) below 0.05, corrected for "
+    "all claims and models tested in this run; if all resamples of the items are equal, there is no interval. "
     "docs/findings.md has the formulas; --json has tests and recipes."
 )
 
@@ -99,8 +99,8 @@ def _model(claim: Claim, result: ModelResult, width: int, *, is_alone: bool) -> 
 
 def effect_text(claim: Claim, effect: Estimate) -> str:
     """Return an effect in points, with its interval, its unit and the claim's threshold."""
-    against = f" (against {points(claim.threshold)})" if claim.threshold else ""
-    return f"{_with_interval(effect)} points of {claim.unit}{against}"
+    threshold = f"; threshold: {points(claim.threshold)}" if claim.threshold else ""
+    return f"{_with_interval(effect)} points ({claim.unit}{threshold})"
 
 
 def _with_interval(effect: Estimate) -> str:

@@ -39,7 +39,8 @@ def frontier_text(frontier: Frontier, *, width: int) -> Text:
     styles = ["bold" if point.pareto else "" for point in points]
     text.append_text(in_columns(columns, rows, width=width, styles=styles))
     text.append(
-        "* Pareto-optimal: no other variant is at least as small (or fast), retains as much, and is better in one.\n"
+        "* Pareto-optimal: no other variant is at least as small (or fast), retains at least as much, and is better\n"
+        "in one of the two.\n"
         "Sizes are of the whole model: with every weight stored; with zeros as a bitmask; with quantized matrices at\n"
         "their bit width; with each matrix in its smallest form. Speed was measured while this task was scored.\n",
         "dim",

@@ -21,8 +21,8 @@ _COUNTED = (
     Column("retained", "right"),
 )
 _FATES: dict[Fate, str] = {
-    "still near": f"still near: the right answer is among the first {TOP}",
-    "other phrasing": "other phrasing: not near, but the same fact is answered right in another phrasing",
+    "still near": f"still near: the right answer is in the top {TOP}",
+    "other phrasing": "other phrasing: not near, but the same fact is answered correctly in another phrasing",
     "lost": "lost",
 }
 _HEADINGS: dict[Status, str] = {

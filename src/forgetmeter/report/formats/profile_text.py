@@ -1,4 +1,4 @@
-"""What the time of a run was spent on, for the terminal."""
+"""Where a run's time went, for the terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from forgetmeter.results.profile import Profile, TaskTime
 
 _COLUMNS = ("task", "cells", "items", "prepare", "score", "judge", "tokens/s", "padding", "of product")
 _NOTE = (
-    "Seconds. prepare: tokenizing and batching, once for all variants; judge: from answers to outcomes.\n"
-    "tokens/s: read and written, where all of a variant was computed; padding: its share of the computed positions.\n"
-    "of product: rate of the arithmetic that the answers need, as a share of the rate of a large matrix product,\n"
-    "which run --profile measures.\n"
+    "Times are in seconds. prepare: tokenizing and batching, once for all variants; judge: comparing the answers with\n"
+    "the right ones. tokens/s: tokens read and written per second, only for variants computed in full; padding: share\n"
+    "of computed positions that are padding. of product: arithmetic rate of the scoring as a share of that of a large\n"
+    "matrix multiplication, which run --profile measures.\n"
 )
 
 

@@ -11,7 +11,7 @@ from forgetmeter.runs.content.item_texts import ItemTexts
 
 
 class OtherPhrasings:
-    """The items of a task, grouped by the fact that they ask about."""
+    """The items of a task, grouped by fact."""
 
     def __init__(self, answers: Answers, about: ItemTexts | None) -> None:
         self._answers = answers

@@ -33,8 +33,10 @@ def left_out_facts(
     facts = []
     if dropped:
         names = one.named if one else {}
-        reasons = ", ".join(
-            f"{count(number)} {visible_line(reason)}{_named(names.get(reason))}" for reason, number in dropped.items()
+        numbers = [f"{count(number)} × " if len(dropped) > 1 else "" for number in dropped.values()]
+        reasons = "; ".join(
+            f"{number}{visible_line(reason)}{_named(names.get(reason))}"
+            for number, reason in zip(numbers, dropped, strict=True)
         )
         facts.append(f"{count(sum(dropped.values()))} left out ({reasons})")
     if one and one.cut:

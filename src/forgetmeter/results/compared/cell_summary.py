@@ -54,8 +54,8 @@ class CellSummary:
         named: Ids of the first dropped items, as text, by reason.
         cut: Number of items whose context was truncated on the left to the model's maximum length.
         not_numbers: Number of items whose logits were NaN or infinite; they count as wrong.
-        precision: If asking stopped because the drop was known to plus or minus this: the intervals of the drop, of
-            ``retained`` and of ``gained_share``, and the p-values, then hold whenever asking stops.
+        precision: If the cell stopped early because the drop was known to within plus or minus this: the intervals of
+            the drop, of ``retained`` and of ``gained_share``, and the p-values, are then valid wherever it stops.
         is_timed: Whether ``seconds`` is the time of all of the variant's computation, so that its speed can be
             compared.
     """

@@ -1,4 +1,4 @@
-"""Comparisons of cells whose asking stopped early: intervals and p-values that hold at the moment of stopping."""
+"""Comparisons of cells that stopped early: intervals and p-values that are valid at the moment of stopping."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed
         cell: The summary, with intervals for a number of items that was fixed in advance.
         answers: The outcomes of its model and task.
         precision: How precisely the drop was to be known.
-        seed: Random seed of the order of asking.
+        seed: Random seed of the order of the items.
     """
     if cell.drop is None:
         return cell
@@ -43,14 +43,14 @@ def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed
 def stopped_difference(
     answers: Answers, difference: NDArray[np.float64], asked: NDArray[np.bool_], *, precision: float, seed: int
 ) -> tuple[Estimate, float]:
-    """Return a mean difference between two variants whose asking stopped early, and the p-value that it is zero.
+    """Return a mean difference between two variants that stopped early, and the p-value that it is zero.
 
     Args:
         answers: The outcomes of the model and task of one of them.
         difference: 1, 0 or -1 for each item, shape ``(items,)``.
-        asked: The items that both were asked, same shape.
+        asked: The items that both answered, same shape.
         precision: How precisely their drops were to be known.
-        seed: Random seed of the order of asking.
+        seed: Random seed of the order of the items.
     """
     sequence = _Sequence.of(answers, asked, precision=precision, seed=seed)
     drawn = sequence.drawn(difference, np.ones_like(asked), low=-1)

@@ -1,4 +1,4 @@
-"""From related work: pruning attention costs fewer facts than pruning feed-forward, at equal removed parameters."""
+"""From related work: pruning attention costs fewer facts than removing as many weights from feed-forward."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POINTS = 10
 CLAIM = Claim(
     name="attention_cheaper_at_equal_removed",
     sentence="Pruning attention costs less than removing as many weights from feed-forward.",
-    source="arXiv 2310.04680, at equal removed parameters",
+    source="arXiv 2310.04680, with equal numbers of parameters removed",
     question="At equal numbers of removed weights, is more retained if attention is pruned than if feed-forward is?",
     test="Retained with attention pruned minus retained with feed-forward pruned, at ten evenly spaced numbers of "
     "removed weights up to the largest that both curves reach, interpolated linearly between measured variants; the "

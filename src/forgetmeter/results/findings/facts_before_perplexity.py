@@ -35,14 +35,15 @@ def _effect(evidence: Evidence) -> Effect | str:
     if not perplexity:
         return "needs a task with perplexity in the same run"
     if not evidence.answers.relations:
-        return "the task does not ask for facts"
+        return "the task's items are not facts"
     wanted = [each for each in evidence.pruned if each.recipe in perplexity]
     every = list(curves(wanted).values())
     if not every:
         return "needs pruning at several levels, with facts and perplexity"
     rising = [group for group in every if not _falls_first(_rises(group, perplexity))]
     if not rising:
-        return f"the perplexity of {evidence.text} falls by a tenth under pruning before it rises: no measure of damage"
+        falls = f"the perplexity of {evidence.text} falls by a tenth under pruning before it rises"
+        return f"{falls}, so it does not measure damage"
     groups = [group for group in rising if _is_damaged(evidence, group)]
     if not groups:
         return f"neither facts nor the perplexity of {evidence.text} change by a tenth at any level"

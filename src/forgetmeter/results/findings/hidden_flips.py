@@ -19,7 +19,7 @@ CLAIM = Claim(
     question="Among variants without a significant drop, do clearly more items flip than the drop accounts for?",
     test="Share of items that went from right to wrong or back, minus the size of the drop, minus the noise floor "
     "if measured; the mean over variants without a significant drop. Compared with 1 point.",
-    unit="items flipped beyond the drop",
+    unit="flips in excess of the drop",
     threshold=THRESHOLD,
 )
 
@@ -34,7 +34,8 @@ def _effect(evidence: Evidence) -> Effect | str:
     floor = max((each for each in floors if each is not None), default=0.0)
     value, draws, clusters = evidence.mean_draws(values)
     drops = [100 * abs(drop.value) for recipe in unclear if (drop := evidence.cells[recipe].drop)]
-    detail = f"{counted(len(unclear), 'variant')}, whose accuracy changes by {np.mean(drops):.1f} points on average"
+    on_average = " on average" if len(unclear) > 1 else ""
+    detail = f"{counted(len(unclear), 'variant')}, whose accuracy changes by {np.mean(drops):.1f} points{on_average}"
     return Effect(value - floor, draws - floor, clusters, tuple(unclear), detail)
 
 

@@ -22,10 +22,10 @@ class ItemTexts:
     Attributes:
         ids: Item ids.
         hashes: Content hashes.
-        statements: What each item asks; a blank is written as ``___``.
+        statements: The question of each item; a blank is written as ``___``.
         relations: Label of each item's relation, or its name if it has no label; ``None`` for items without a relation.
         relation_labels: Labels by relation name, for relations that have one.
-        facts: Index of the fact that each item asks about, -1 for none; ``None`` unless the task asks for some fact in
+        facts: Index of the fact of each item, -1 for none; ``None`` unless the task asks for some fact in
             several phrasings.
     """
 

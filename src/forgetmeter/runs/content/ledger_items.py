@@ -32,7 +32,7 @@ class LedgerItem:
     """One item with two answers.
 
     Attributes:
-        statement: What was asked; a blank is written as ``___``.
+        statement: The question; a blank is written as ``___``.
         subject: The fact's subject; ``None`` if the task does not give it.
         relation: The fact's relation, likewise.
         relation_label: The relation's label, likewise.

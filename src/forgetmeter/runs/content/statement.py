@@ -1,4 +1,4 @@
-"""What an item asks, as one line of text."""
+"""The question of an item, as one line of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ BLANK = "___"
 
 
 def statement_of(item: Mapping[str, Any]) -> str:
-    """Return what an item asks, with a blank written as ``___``; empty if its row does not say.
+    """Return the question of an item, with a blank written as ``___``; empty if its row lacks it.
 
     Args:
         item: A row of the items table; ``before``, ``after``, ``contexts`` and ``continuations`` are optional.
