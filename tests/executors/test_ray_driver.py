@@ -18,7 +18,7 @@ from stored_tables import stored
 
 from forgetmeter.study.running import run
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.faults]
 NODE = {"num_cpus": 2, "memory": 8 * 2**30, "object_store_memory": 100 * 2**20, "include_dashboard": False}
 
 
