@@ -165,9 +165,12 @@ def _parse_step(text: str, recipe: str) -> Step:
     if not rest or not method:
         where = "" if text == recipe else f" in recipe '{recipe}'"
         raise UserError(f"'{text}'{where} is not a valid compression step; write {STEP_FORM}, or baseline")
-    if _is_scope(method):
-        raise UserError(f"'{text}' names no method before the scope '{method}'; write {STEP_FORM}")
-    scope = parse_scope(rest[0])
+    try:
+        scope = parse_scope(rest[0])
+    except UserError:
+        if _is_scope(method):
+            raise UserError(f"'{text}' names no method before the scope '{method}'; write {STEP_FORM}") from None
+        raise
     level: Level | None = None
     options: dict[str, OptionValue] = {}
     for position, field in enumerate(rest[1:]):
