@@ -97,6 +97,8 @@ class LocalExecutor:
         progress.stage(f"loading {model}")
         evaluation, start = work.evaluation, time.perf_counter()
         loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
+        # Answers are stored under the identity of the files that were checked.
+        work.checkpoints[model].location.refuse_changed()
         cells = [cell for cell in work.cells if cell.variant.source == model]
         with threads_for(loaded.model):
             facts = {"load_seconds": time.perf_counter() - start}

@@ -164,7 +164,7 @@ class _Workers:
             for _ in range(self._number):
                 self._start()
             news = self._desk.news.remote()
-            # A worker that has nothing left to do need not end by itself.
+            # A worker that has nothing left to do may hang at its end.
             while self._running and not self._is_done:
                 done, _ = ray.wait([news, *self._running])
                 for each in done:

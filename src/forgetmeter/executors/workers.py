@@ -99,12 +99,14 @@ class _Pool:
         self._progress.stage(f"starting {counted(self._number, 'worker')}")
         try:
             self._start(self._number)
-            # A process that has nothing left to do need not end by itself.
+            # A process that has nothing left to do may hang at its end.
             while self._pending or any(each.taken.cells for each in self._workers.values()):
                 for connection in wait(list(self._workers), self._patience()):
                     assert isinstance(connection, Connection)
                     self._receive(self._workers[connection])
                 self._end_overdue()
+            for worker in self._workers.values():
+                worker.process.join(_PATIENCE)
         finally:
             for worker in self._workers.values():
                 worker.process.terminate()

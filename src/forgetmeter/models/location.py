@@ -8,7 +8,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -77,7 +77,32 @@ class Location:
         return _hash([self.base.identity, self._own_identity, json.dumps(settings, sort_keys=True)])
 
     @cached_property
+    def stamps(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, size and time of change of each file, when they were first asked for."""
+        own = _stamps(self.path)
+        return own if self.base is None else self.base.stamps + own
+
+    def refuse_changed(self) -> None:
+        """Check that the model's files still have the content that ``identity`` was computed from.
+
+        Only files whose size or time of change differs are read again.
+
+        Raises:
+            UserError: They do not.
+        """
+        now = Location(self.reference, self.path, self.base and replace(self.base))
+        if self.reference.source in ("hub", "engine") or now.stamps == self.stamps:
+            return
+        with suppress(OSError):
+            if now.identity == self.identity:
+                return
+        raise UserError(
+            f"model '{self.reference}': its files changed after the run was started; the same command checks them again"
+        )
+
+    @cached_property
     def _own_identity(self) -> str:
+        _ = self.stamps
         if self.reference.source == "hub":
             return _hash([self.path.name])
         if self.reference.source == "engine":
@@ -98,6 +123,12 @@ class Location:
             OSError: A file cannot be read.
         """
         return tensor_headers(sorted(self.path.glob("*.safetensors")))
+
+
+def _stamps(path: Path) -> tuple[tuple[str, int, int], ...]:
+    parts = (file for pattern in _PARTS for file in path.glob(pattern)) if path.is_dir() else (path,)
+    found = ((file.name, file.stat()) for file in sorted(set(parts)) if file.is_file())
+    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in found)
 
 
 def _content(path: Path) -> str:

@@ -1,0 +1,84 @@
+"""A model whose files change or disappear while a run goes on: no answer is stored under another model's identity."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import make_llama
+
+from forgetmeter.errors import UserError
+from forgetmeter.executors.executor import Progress
+from forgetmeter.models.location import locate
+from forgetmeter.records.cell import Cell
+from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.study.running import run
+
+
+class Meanwhile(Progress):
+    """Does something once the models have been checked, before any is loaded."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+
+    def amount(self, tokens: Mapping[Cell, int]) -> None:
+        self._do()
+
+
+@pytest.fixture
+def model(llama_folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(llama_folder, tmp_path / "model")
+
+
+@pytest.fixture
+def facts(model: Path, tmp_path: Path) -> dict[str, Any]:
+    recipes = ["l1_unstructured:overall:0.5"]
+    return {
+        "models": [str(model)],
+        "recipes": recipes,
+        "tasks": ["facts:templates=0"],
+        "evaluation.limit": 2,
+        "output": str(tmp_path / "run"),
+    }
+
+
+def answers(output: str) -> list[str]:
+    return [path for path in RunFolder(output).list("variants") if path.endswith(".parquet")]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_other_weights_are_refused(facts: dict[str, Any], model: Path, workers: int) -> None:
+    says = r"model '.*model': its files changed after the run was started; the same command checks them again"
+    with pytest.raises(UserError, match=says):
+        run(facts, workers=workers, progress=Meanwhile(lambda: make_llama(seed=1).save_pretrained(model)))
+    assert answers(facts["output"]) == []
+    with pytest.raises(UserError, match="changed since the run at|holds a run of another study"):
+        run(facts)
+
+
+def test_a_folder_that_disappears_is_one_line(facts: dict[str, Any], model: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        run(facts, progress=Meanwhile(lambda: shutil.rmtree(model)))
+    assert "\n" not in str(caught.value)
+    assert answers(facts["output"]) == []
+
+
+def test_the_same_content_with_another_time_is_accepted(facts: dict[str, Any], model: Path) -> None:
+    assert run(facts, progress=Meanwhile((model / "config.json").touch)).failures == ()
+
+
+def test_content_is_compared_only_if_a_stamp_differs(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    location = locate(parse_model_reference(str(model)))
+    assert location.identity
+    read: list[Path] = []
+    monkeypatch.setattr("forgetmeter.models.location._content", lambda path: read.append(path) or "")
+    location.refuse_changed()
+    assert read == []
+    (model / "config.json").touch()
+    with pytest.raises(UserError, match="its files changed"):
+        location.refuse_changed()
+    assert read == [model]
