@@ -95,5 +95,5 @@ def test_the_readme_counts_what_there_is() -> None:
     assert f"{len(METHODS.built_in)} compression methods" in text
     assert f"considers {len(PRESETS['advice'].recipes)} recipes" in text
     assert len(FINDINGS) == 10
-    assert "test ten claims of the literature" in text
+    assert "test ten claims from the literature" in text
     assert f"{sum(len(relation.facts) for relation in read_fact_file().relations):,} built-in facts" in text
