@@ -15,7 +15,7 @@ PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 # Hide the theme's upgrade notice, which does not concern these pages.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: install demo test check docs architectures bench bench-quick clean
+.PHONY: install demo test check docs architectures faults bench bench-quick clean
 
 install: $(INSTALLED) $(if $(wildcard $(FORGETMETER_TEST_DATA)/hf-datasets),$(DATASETS))
 
@@ -51,6 +51,11 @@ docs: install
 architectures: install
 	$(PYTEST) -m 'architectures or not architectures' \
 		tests/scoring/batch_invariance/test_all_architectures.py tests/models tests/tools/test_describe_architectures.py
+
+# Kills processes at random moments, 50 times over one study, and the process that started a run on Ray.
+faults: install
+	FORGETMETER_KILLS=50 $(OFFLINE) $(BIN)/python -m pytest -m 'faults or not faults' \
+		tests/executors tests/runs/test_object_store.py tests/cli/test_kill.py
 
 # With the probes' data, facts are compared as well.
 BENCH = $(OFFLINE) $(BIN)/python benchmarks/bench.py $(if $(wildcard $(FORGETMETER_TEST_DATA)),--data $(FORGETMETER_TEST_DATA))

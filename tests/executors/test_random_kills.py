@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from stored_tables import stored
 
 from forgetmeter.executors import workers
 from forgetmeter.study.running import run
 
-KILLS = int(os.environ.get("FORGETMETER_KILLS", "12"))
+KILLS = int(os.environ.get("FORGETMETER_KILLS", "8"))
 """How often a process is killed: the one that runs the study, or one of its workers (50 by ``make faults``)."""
 
 
@@ -26,8 +27,9 @@ def start(study: dict[str, Any], number: int) -> None:
     run(study, workers=number)
 
 
+@pytest.mark.timeout(1800)
 def test_a_study_killed_at_random_is_that_of_an_undisturbed_run(study: dict[str, Any], tmp_path: Path) -> None:
-    study["recipes"] = [f"l1_unstructured:overall:{level / 40}" for level in range(1, 30)]
+    study["recipes"] = [f"l1_unstructured:overall:{level / 40}" for level in range(1, 31)]
     alone = study | {"output": str(tmp_path / "alone")}
     run(alone)
     context = get_context("forkserver")

@@ -96,3 +96,9 @@ def test_a_regex_is_printed_as_typed_and_percent_encoded_in_ids(text: str) -> No
 
 def test_a_text_that_is_no_recipe_is_canonical() -> None:
     assert canonical("what a plug-in writes") == "what a plug-in writes"
+
+
+@pytest.mark.parametrize("text", ["overall:0.5", "regex(a+b):0.5", "layers[0-1]/attention:0.5"])
+def test_a_forgotten_method_is_named(text: str) -> None:
+    with pytest.raises(UserError, match="names no method before the scope"):
+        parse_recipe(text)

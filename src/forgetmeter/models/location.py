@@ -321,7 +321,7 @@ def _check_gguf_magic(path: Path, reference: ModelReference) -> None:
         )
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":
-            instead = "; name its folder instead" if path.suffix == ".safetensors" else ""
+            instead = "; name its folder instead" if path.suffix in (".safetensors", ".json", ".bin") else ""
             raise UserError(
                 f"model '{reference}': {path.name} is not a GGUF file (it does not start with GGUF){instead}"
             )

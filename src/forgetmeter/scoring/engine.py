@@ -131,10 +131,12 @@ class Engine:
             prepared: The prepared items.
             on_advance: Called after each batch with the share of tokens done, from 0 to 1.
 
+        If memory runs out, it starts again with batches of half as many tokens, and ``batch_tokens`` stays at that.
+
         Returns:
             The answer to each item, in order; ``None`` for items that cannot be scored.
         """
-        found = self._read(prepared, on_advance)
+        found = self._read_in_memory(prepared, on_advance)
         # NaN spreads over its batch (0 * NaN is NaN), so score affected items alone.
         broken = [place for place, answer in enumerate(found) if answer is not None and not answer.is_number]
         if len(broken) == sum(answer is not None for answer in found):
@@ -144,6 +146,25 @@ class Engine:
         for place in broken:
             found[place] = self._alone(prepared.items[place])
         return found
+
+    def _read_in_memory(self, prepared: Prepared, on_advance: Callable[[float], None] | None) -> list[Answer | None]:
+        while True:
+            try:
+                return self._read(prepared, on_advance)
+            except Exception as error:
+                if not is_out_of_memory(error) or not prepared.has_batches_of_several:
+                    raise
+            # Here, the error no longer holds the tensors of the frames that it left.
+            self._halve_batches()
+            prepared = self._prepare(prepared.items).without_ties(prepared.items)
+
+    def _halve_batches(self) -> None:
+        # States of larger batches would keep memory and fit no batch.
+        self._forward = self._scoring.forward
+        self.batch_tokens = self._scoring.batch_tokens = max(1, self.batch_tokens // 2)
+        self._writing.batch_tokens = max(1, self._writing.batch_tokens // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _alone(self, item: Item) -> Answer:
         # Batches of their own, whose states nobody would reuse.
@@ -168,6 +189,14 @@ class Engine:
                 on_advance(done / prepared.tokens)
         tokens, vocabulary = _readings(prepared, readings)
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that a device, or this machine, has no more memory."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
+    )
 
 
 def _readings(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:

@@ -253,6 +253,13 @@ class Prepared:
         return sum(batch.real_tokens for batch in self.batches) + sum(batch.tokens for batch in self.contexts)
 
     @property
+    def has_batches_of_several(self) -> bool:
+        """Whether smaller batches are possible: one has more than one row or text."""
+        rows = [len(batch.tokens) for batch in self.batches]
+        rows += [len(batch.encoded.tokens) for batch in self.batches if batch.encoded is not None]
+        return max([*rows, *(len(batch.contexts) for batch in self.contexts)], default=0) > 1
+
+    @property
     def positions(self) -> int:
         """Number of positions that the model computes, padding included; 0 if texts are written."""
         texts = [batch.tokens for batch in self.batches]

@@ -165,7 +165,12 @@ def _parse_step(text: str, recipe: str) -> Step:
     if not rest or not method:
         where = "" if text == recipe else f" in recipe '{recipe}'"
         raise UserError(f"'{text}'{where} is not a valid compression step; write {STEP_FORM}, or baseline")
-    scope = parse_scope(rest[0])
+    try:
+        scope = parse_scope(rest[0])
+    except UserError:
+        if _is_scope(method):
+            raise UserError(f"'{text}' names no method before the scope '{method}'; write {STEP_FORM}") from None
+        raise
     level: Level | None = None
     options: dict[str, OptionValue] = {}
     for position, field in enumerate(rest[1:]):
@@ -179,6 +184,14 @@ def _parse_step(text: str, recipe: str) -> Step:
         else:
             raise UserError(f"'{field}' in step '{text}' is neither a level nor key=value; write {STEP_FORM}")
     return make_step(method=method, scope=scope, level=level, options=options.items())
+
+
+def _is_scope(text: str) -> bool:
+    try:
+        parse_scope(text)
+    except UserError:
+        return False
+    return True
 
 
 def _parse_value(text: str) -> OptionValue:

@@ -19,11 +19,12 @@ from forgetmeter.models.roles.weight_map import left_alone
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix, Role
-from forgetmeter.specs.scope import Scope, pattern_of
+from forgetmeter.specs.scope import Scope, pattern_of, unnumbered
 
 # These are unambiguous even if some weights have unknown roles.
 _SURE_SELECTORS = ("head", "regex")
 _MOST_NAMES = 4
+_MOST_WEIGHTS = 20
 
 
 def recipe_problems(
@@ -140,12 +141,13 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
     unknown = [matrix.parameter for matrix in matrices if matrix.role.component == "unknown"]
     roles = ", ".join(dict.fromkeys(str(each.role) for each in matrices if each.parameter not in unknown)) or "none"
     by_name = f"; others by name, such as regex({pattern_of(unknown, most=1)})" if unknown else ""
+    kinds = f"roles in this model: {roles}{by_name}"
+    if scope.pattern is not None:
+        names = list(dict.fromkeys(unnumbered(matrix.parameter) for matrix in matrices))
+        kinds = f"its weights: {listed(names, _MOST_WEIGHTS)}"
     layers = {each.layer for each in matrices if each.layer is not None} if scope.layers else ()
     numbers = f"layers 0 to {max(layers)}, " if layers else ""
-    return (
-        f"scope '{scope}' selects no weight matrix of the model ({numbers}roles in this model: {roles}{by_name})"
-        f"{_already_quantized(model)}"
-    )
+    return f"scope '{scope}' selects no weight matrix of the model ({numbers}{kinds}){_already_quantized(model)}"
 
 
 def _already_quantized(model: PreTrainedModel | None) -> str:

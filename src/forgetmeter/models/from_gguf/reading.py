@@ -29,7 +29,7 @@ class BoundedReader(GGUFReader):  # type: ignore[misc] # gguf is not followed by
 
     def _get(self, offset: int, dtype: Any, count: int = 1, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         if int(offset) + int(count) * np.dtype(dtype).itemsize > len(self.data):
-            raise ValueError("it is truncated: its header lists more than the file holds")
+            raise ValueError("its header lists more than the file holds")
         return super()._get(offset, dtype, count, *arguments, **options)
 
 

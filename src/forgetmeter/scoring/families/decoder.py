@@ -58,7 +58,7 @@ class DecoderScoring:
     def __init__(self, loaded: Loaded, *, batch_tokens: int, beside: Loaded | None = None) -> None:
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
-        self._batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
         self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
         self._beginning = len(beginning(loaded.tokenizer))
@@ -82,7 +82,7 @@ class DecoderScoring:
         written = iter(self._written.of(answered_at_blank(items)))
         asked = [self._embedded.only(self._asked(item, written)) for item in items]
         packed = pack([sequence for each in asked for sequence in each.sequences], sharing=self.sharing)
-        groups = group_rows(packed.rows, batch_tokens=self._batch_tokens, sharing=self.sharing)
+        groups = group_rows(packed.rows, batch_tokens=self.batch_tokens, sharing=self.sharing)
         return Prepared(
             questions=questions_of(asked, packed.paths),
             reasons=tuple(each.reason for each in asked),

@@ -88,7 +88,7 @@ class EncoderScoring:
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
         self._loaded = loaded
         self._tokenizer = loaded.tokenizer
-        self._batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens
         self._max_length = max_length(loaded.model, loaded.tokenizer, loaded.name)
         self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
         self._answers = AnswersAlone(loaded.tokenizer, _tree_by_length)
@@ -109,7 +109,7 @@ class EncoderScoring:
         drafts = _Drafts()
         masked = iter(self._with_mask(items))
         asked = [self._question(item, drafts, masked) for item in items]
-        groups = group_rows(drafts.rows(), batch_tokens=self._batch_tokens, sharing=self.sharing)
+        groups = group_rows(drafts.rows(), batch_tokens=self.batch_tokens, sharing=self.sharing)
         device = self._loaded.model.device
         return Prepared(
             questions=tuple(each if isinstance(each, Question) else None for each in asked),

@@ -45,7 +45,7 @@ class EncoderDecoderScoring:
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
         self._loaded = loaded
         self._tokenizer = loaded.tokenizer
-        self._batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens
         self._max_length, self._max_written = (
             max_length(loaded.model, loaded.tokenizer, loaded.name, part=part)
             for part in (loaded.model.get_encoder(), loaded.model.get_decoder())
@@ -84,7 +84,7 @@ class EncoderDecoderScoring:
             cut=sum(each.is_cut for each in asked),
             batches=tuple(
                 make_batch(rows, device=device, padding=self._padding, contexts=texts)
-                for rows in _groups(packed.rows, texts, self._batch_tokens, self.sharing, self.text_sharing)
+                for rows in _groups(packed.rows, texts, self.batch_tokens, self.sharing, self.text_sharing)
             ),
         )
 

@@ -43,7 +43,7 @@ class Writing:
         self._loaded = loaded
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._is_pair = loaded.family == "encoder-decoder"
-        self._batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS
+        self.batch_tokens = batch_tokens or _AUTO_BATCH_TOKENS
         self._embedded = embedded_tokens(loaded.model, loaded.tokenizer)
         end = loaded.tokenizer.eos_token_id
         self._end = () if end is None else (str(loaded.tokenizer.decode([end], skip_special_tokens=False)),)
@@ -120,7 +120,7 @@ class Writing:
             batch: list[int] = []
             for place in sorted(group, key=lambda each: -len(contexts[each])):
                 longest = len(contexts[batch[0] if batch else place]) + most
-                is_within = longest * (len(batch) + 1) <= self._batch_tokens
+                is_within = longest * (len(batch) + 1) <= self.batch_tokens
                 if batch and not (is_within and self._sharing.allows(longest, len(contexts[place]) + most)):
                     yield ContextBatch(tuple(batch), tuple(contexts[each] for each in batch), until, most)
                     batch = []
