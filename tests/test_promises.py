@@ -93,7 +93,7 @@ def test_no_pickle_is_read_whatever_its_name(llama_folder: Path, tmp_path: Path,
 def test_the_readme_counts_what_there_is() -> None:
     text = " ".join(Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8").split())
     assert f"{len(METHODS.built_in)} compression methods" in text
-    assert f"computes the size of {len(PRESETS['advice'].recipes)} recipes" in text
+    assert f"considers {len(PRESETS['advice'].recipes)} recipes" in text
     assert len(FINDINGS) == 10
-    assert "test ten claims of the literature" in text
+    assert "test ten claims from the literature" in text
     assert f"{sum(len(relation.facts) for relation in read_fact_file().relations):,} built-in facts" in text
