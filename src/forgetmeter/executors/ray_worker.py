@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
+from time import monotonic
 from typing import Any
 
 import ray
@@ -44,8 +44,9 @@ class Desk:
         self._is_closed = False
         self._changed = asyncio.Condition()
 
-    async def take(self, worker: int) -> list[Cell]:
-        """Return the next cells of a worker, which has stored those before; none if no cell is left."""
+    async def take(self, worker: int, told: Sequence[Told]) -> list[Cell]:
+        """Note what a worker tells, and return its next cells, none if no cell is left; it has stored those before."""
+        await self.tell(worker, told)
         async with self._changed:
             self._taken.pop(worker, None)
             self._changed.notify_all()
@@ -69,11 +70,12 @@ class Desk:
             self._changed.notify_all()
             return given_up, len(self._units)
 
-    async def tell(self, worker: int, name: str, given: Sequence[Any], named: Mapping[str, Any]) -> None:
-        """Note a call of a progress listener."""
+    async def tell(self, worker: int, told: Sequence[Told]) -> None:
+        """Note calls of a progress listener."""
         if worker in self._taken:
-            self._taken[worker].told(name)
-        self._told.append((name, given, named))
+            for name, _, _ in told:
+                self._taken[worker].told(name)
+        self._told += told
 
     async def news(self) -> News:
         """Return what is new since the last time, once there is anything or the desk is closed."""
@@ -159,11 +161,27 @@ def run_share(desk: Any, start: WorkerStart, work: Work) -> None:  # noqa: ANN40
                 f"node {ray.util.get_node_ip_address()} does not see the run at '{work.store.location}'; as --out, "
                 "choose a folder that all nodes share, or a URL such as s3://…"
             )
-        LocalExecutor(processes=start.beside).execute_units(
-            work, _taken(desk, start.worker), ToldProgress(partial(desk.tell.remote, start.worker))
-        )
+        mail = _Mail(desk, start.worker)
+        LocalExecutor(processes=start.beside).execute_units(work, mail.taken(), ToldProgress(mail.tell))
 
 
-def _taken(desk: Any, worker: int) -> Iterator[list[Cell]]:  # noqa: ANN401
-    while cells := ray.get(desk.take.remote(worker)):
-        yield cells
+class _Mail:
+    """Takes cells from a desk and passes on what is told, together where there is much of it."""
+
+    def __init__(self, desk: Any, worker: int) -> None:  # noqa: ANN401
+        self._desk, self._worker = desk, worker
+        self._told: list[Told] = []
+        self._sent = 0.0
+
+    def tell(self, name: str, given: Sequence[Any], named: Mapping[str, Any]) -> None:
+        self._told.append((name, given, named))
+        if monotonic() >= self._sent + _PAUSE:
+            self._desk.tell.remote(self._worker, self._collected())
+
+    def taken(self) -> Iterator[list[Cell]]:
+        while cells := ray.get(self._desk.take.remote(self._worker, self._collected())):
+            yield cells
+
+    def _collected(self) -> list[Told]:
+        told, self._told, self._sent = self._told, [], monotonic()
+        return told
