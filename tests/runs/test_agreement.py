@@ -68,7 +68,9 @@ def test_the_outcomes_of_another_cell_do_not_count(full_run: str, source: str, t
     shutil.copy(Path(full_run, source), Path(full_run, target))
     assert done(full_run) == before - {(PRUNED, task)}
     (remark,) = (
-        each for each in remarks(open_run(full_run).summary) if each.startswith("Damaged, edited or of another cell")
+        each
+        for each in remarks(open_run(full_run).summary)
+        if each.startswith("Damaged, edited or belonging to another cell")
     )
     assert remark.endswith(f", so not counted: {target}; run the study again to replace them.")
 

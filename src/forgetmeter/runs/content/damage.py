@@ -10,7 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from forgetmeter.errors import UserError
-from forgetmeter.runs.content.parquet_union import UnionPart
+from forgetmeter.runs.content.parquet_union import UnionPart, read_union
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.runs.tables.metadata import UNREADABLE
 
@@ -32,7 +32,9 @@ def damage_named(location: str, parts: Iterable[UnionPart]) -> Iterator[None]:
         for part in parts:
             try:
                 pq.read_table(io.BytesIO(folder.read(part.path)))
-            except UNREADABLE as cause:
+                # DuckDB reads parts of a footer that pyarrow skips.
+                read_union(folder, [part])
+            except (*UNREADABLE, duckdb.Error) as cause:
                 why = " ".join(str(cause).split())
                 raise damaged(f"{part.path}' of the run at '{location}", why) from error
         raise

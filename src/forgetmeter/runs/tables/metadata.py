@@ -18,6 +18,12 @@ UNREADABLE = (OSError, pa.ArrowException)
 
 _KEY = b"forgetmeter"
 _DIGEST = b"forgetmeter.sha256"
+"""Of rows and facts."""
+_WHOLE = b"forgetmeter.file_sha256"
+"""Of the whole file, with zeros in the place of this digest; earlier versions did not write it."""
+_ZEROS = b"0" * 64
+_OF_64 = b"\x18\x40"
+"""How Thrift's compact protocol, in which footers are written, marks a text of 64 bytes."""
 _LENGTH = 8
 """Bytes at the end of a parquet file that give the length of its footer."""
 _NUMBERS = ("seconds", "tokens", "batches", "cut", "not_numbers", "official_size")
@@ -42,12 +48,13 @@ def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
     ) as writer:
         writer.write_table(table)
         # Now the stream holds all rows, and only the footer is missing.
-        writer.add_key_value_metadata({_KEY: about, _DIGEST: _digest(stream.getvalue(), about)})
-    return stream.getvalue()
+        writer.add_key_value_metadata({_KEY: about, _DIGEST: _digest(stream.getvalue(), about), _WHOLE: _ZEROS})
+    content = stream.getvalue()
+    return _with_digest(content, hashlib.sha256(content).hexdigest().encode())
 
 
 def is_unchanged(content: bytes) -> bool | None:
-    """Return whether a parquet file's rows and facts are those that were written; ``None`` if it has no digest.
+    """Return whether a parquet file is as it was written; ``None`` if it has no digest.
 
     Earlier versions recorded none.
 
@@ -57,8 +64,17 @@ def is_unchanged(content: bytes) -> bool | None:
     metadata = pq.read_metadata(io.BytesIO(content)).metadata
     if _DIGEST not in metadata:
         return None
+    if (whole := metadata.get(_WHOLE)) is not None:
+        return bool(hashlib.sha256(_with_digest(content, _ZEROS)).hexdigest().encode() == whole)
     footer = _LENGTH + int.from_bytes(content[-_LENGTH:-4], "little")
     return bool(metadata[_DIGEST] == _digest(memoryview(content)[:-footer], metadata[_KEY]))
+
+
+def _with_digest(content: bytes, digest: bytes) -> bytes:
+    """Return a file with another digest of the whole."""
+    before, mark, _ = content.rpartition(_WHOLE + _OF_64)
+    place = len(before) + len(mark)
+    return content[:place] + digest + content[place + len(digest) :]
 
 
 def _digest(rows: bytes | memoryview, facts: bytes) -> bytes:
