@@ -7,6 +7,7 @@ Tested elsewhere: remote code (``models/safe_loading/test_pretrained.py``), agre
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -17,6 +18,7 @@ import forgetmeter
 from forgetmeter.compression.registry import METHODS
 from forgetmeter.errors import UserError
 from forgetmeter.probes.facts.task import read_fact_file
+from forgetmeter.probes.loading import load_task
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.report.written_report import make_report, write_report
 from forgetmeter.results.findings.all_findings import FINDINGS
@@ -97,3 +99,40 @@ def test_the_readme_counts_what_there_is() -> None:
     assert len(FINDINGS) == 10
     assert "test ten claims from the literature" in text
     assert f"{sum(len(relation.facts) for relation in read_fact_file().relations):,} built-in facts" in text
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_page_on_reliability_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py|tests/[\w/]+\.py)`", page)
+    assert len(named) > 30
+    known = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    assert [name for name in named if not (ROOT / name).is_file() and name not in known] == []
+
+
+def test_nothing_depends_on_the_time_of_day() -> None:
+    """A clock that jumps neither ends a cell nor changes a file."""
+    for path in (ROOT / "src").rglob("*.py"):
+        assert not re.search(r"\btime\.time\(|\.now\(|\butcnow\b", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".yaml"])
+def test_a_line_of_100_megabytes_is_refused_in_one_line(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"huge{suffix}"
+    file.write_text('{"prompt": "' + "a" * 100_000_000)
+    with pytest.raises(UserError) as refused:
+        if suffix == ".yaml":
+            forgetmeter.run(file)
+        else:
+            load_task(f"file:{file}")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_any_work() -> None:
+    """Also for an administrator, whom permissions do not stop."""
+    study = {"models": ["standard:decoder"], "tasks": ["facts"], "recipes": ["baseline"], "output": "/proc/run"}
+    with pytest.raises(UserError, match="'/proc/run' cannot be used"):
+        forgetmeter.run(study)

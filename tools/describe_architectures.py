@@ -61,12 +61,15 @@ not tried are listed [below the table](#not-in-the-table).
 - **Roles**: whether every weight matrix has a role, so that scopes by role work. *Some without part*: `attention` and
   `feed_forward` work, but not all of `attention.query` and the like. Where a block has no value projection, as with
   Gemma 4's `attention_k_eq_v`, `attention.key` also produces the values.
-- **Rows**: how texts share a batch without changing any answer; *packed* is the fastest. *Refused*: the model does not
-  predict tokens from the text before them, or its output head cannot be read at single positions.
+- **Rows**: how texts share a batch without changing any answer; *packed* is the fastest. *Padded*: rows of different
+  lengths are padded. *Equal lengths*: only texts of equal length share a batch. Encoder-decoders have two values: the
+  decoder's rows, then the encoder's texts. *Refused*: the model does not predict tokens from the text before them,
+  cannot run on token ids alone, or is not deterministic, or its output head cannot be read at single positions.
 - **Methods**: those that are refused with the scope `overall` (`l1_heads`: `attention`), most often because a tiny
   model's sizes are not divisible as required, or because it has no layer of that kind. All others were applied, and the
   model ran.
-- **Copy**: whether `compress` writes a copy that transformers loads with the same logits.
+- **Copy**: whether `compress` writes a copy that transformers loads with the same logits; if not, the beginning of
+  the error, in which the model is called `it`.
 
 """
 
@@ -220,7 +223,8 @@ def not_tried(names: Collection[str]) -> Iterator[str]:
     """Yield the lines about transformers' other architectures: those without a row of these names."""
     yield from ("## Not in the table", "")
     left = {name: reason for name, reason in SKIPPED.items() if name not in names}
-    yield f"{len(left)} more of transformers' text architectures and wrappers of one, and why they have no row:"
+    others = f"Another {len(left)} of transformers' text architectures, or models that wrap one"
+    yield f"{others}, have no row, for these reasons:"
     yield ""
     for reason in dict.fromkeys(left.values()):
         listed = ", ".join(f"`{name}`" for name in left if left[name] == reason)

@@ -56,7 +56,7 @@ the published layout, and reads it. The tests check every row.
   weights are used as stored.
 - **Needs**: the package to install for this format, beyond forgetmeter's own requirements.
 - **Logits**: the largest difference between its logits and those of the same weights in plain float32. *Equal* means at
-  most 0.00001. Formats whose kernels also round activations differ; so does NVFP4 by compressed-tensors, whose weights
+  most 0.00001. Formats whose kernels also round activations differ; so does compressed-tensors' NVFP4, whose weights
   the library unpacks to bfloat16.
 - **Tried on**: the devices on which a test reads this format.
 
@@ -64,8 +64,8 @@ the published layout, and reads it. The tests check every row.
 _REFUSED = """\
 ## Refused
 
-These are refused before any work, with one line and exit code 2, because forgetmeter cannot read the format, or only
-with a package or device that was missing:
+These are refused before any work, with one line and exit code 2, because forgetmeter cannot read the format, or
+needs a package or device that was missing when this table was generated:
 
 """
 

@@ -100,3 +100,8 @@ def test_one_that_cannot_be_loaded_is_refused_before_any_work(
 
 def test_the_default_runs_in_this_process() -> None:
     assert type(executor_named("local")) is LocalExecutor
+
+
+def test_only_the_options_that_an_executor_lacks_are_named() -> None:
+    with pytest.raises(UserError, match="^executor local takes no address; omit --address$"):
+        executor_named("local", address="auto", time_limit=5.0)

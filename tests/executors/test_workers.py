@@ -100,7 +100,7 @@ def test_a_cell_whose_processes_die_again_and_again_fails(study: dict[str, Any])
     finished = run(study | {"tasks": ["divergence"]}, executor=WorkersExecutor(1), progress=progress)
     assert progress.failed
     assert set(progress.failed) == {
-        "RuntimeError: 3 workers were lost that ran it, or at their start (the last one: exit code -9; with fewer "
+        "RuntimeError: 3 workers were lost while they started or ran it (the last one: exit code -9; with fewer "
         "--workers, each has more memory)"
     }
     assert len(progress.failed) == len(finished.failures) < 5
@@ -113,7 +113,7 @@ def test_processes_that_cannot_start_are_not_replaced_forever(
     monkeypatch.setattr("forgetmeter.executors.workers.worker_process.work", _exit)
     finished = run(study, executor=WorkersExecutor(2))
     assert len(finished.failures) == 15
-    assert "at their start (the last one: exit code 3" in finished.failures[0].error
+    assert "while they started or ran it (the last one: exit code 3" in finished.failures[0].error
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -135,7 +135,7 @@ class Taken:
 
 def loss(why: str) -> RuntimeError:
     """Return the error of a cell that was tried for the last time."""
-    return RuntimeError(f"{_MOST_ATTEMPTS} workers were lost that ran it, or at their start (the last one: {why})")
+    return RuntimeError(f"{_MOST_ATTEMPTS} workers were lost while they started or ran it (the last one: {why})")
 
 
 def late(time_limit: float | None) -> TimeoutError:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.basics.safe_path import SAFE_PATH, safe_path
@@ -229,7 +230,8 @@ def _share_of(work: Work, nodes: Sequence[Mapping[str, float]], number: int | No
         UserError: No node has enough memory.
     """
     models = {cell.variant.source for cell in work.cells}
-    sizes = {model: float32_bytes(work.checkpoints[model].skeleton) for model in models}
+    width = getattr(torch, work.evaluation.dtype).itemsize / torch.float32.itemsize
+    sizes = {model: width * float32_bytes(work.checkpoints[model].skeleton) for model in models}
     largest = max(sizes, key=sizes.__getitem__)
     memory = int(_COPIES * sizes[largest]) + _LIBRARIES
     wants_gpu = str(work.evaluation.device).startswith("cuda") or (

@@ -49,8 +49,9 @@ def executor_named(
         try:
             signature(made).bind(**given)
         except TypeError:
-            flags = " and ".join(f"--{key.replace('_', '-')}" for key in given)
-            none = f"takes no {' and no '.join(map(_OPTIONS.__getitem__, given))}; omit {flags}"
+            refused = [key for key in given if key not in signature(made).parameters] or list(given)
+            flags = " and ".join(f"--{key.replace('_', '-')}" for key in refused)
+            none = f"takes no {' and no '.join(map(_OPTIONS.__getitem__, refused))}; omit {flags}"
             if name in EXECUTORS.built_in:
                 raise UserError(f"executor {name} {none}") from None
             raise EXECUTORS.failure(name, none if given else "needs arguments") from None

@@ -44,8 +44,8 @@ VARIANT_COLUMNS = ("sparsity", "removed", *SIZES.values())
 TASK_COLUMNS = ("accuracy", "drop [95%]", "retained", "gained", "flips", "p (Holm)")
 _FEW = Term(
     "P@5",
-    "share of items whose right answer is in the top five. Ranked are the relation's objects for decoders, with "
-    "multi_token and outside LAMA; otherwise the whole vocabulary. Accuracy is P@1",
+    "share of items whose right answer is in the top five. For decoders, with multi_token, and for probes other "
+    "than LAMA, the relation's objects are ranked; otherwise the whole vocabulary. Accuracy is P@1",
 )
 _RECIPROCAL = Term("MRR", "mean reciprocal rank of the right answer, in percent")
 _MACRO = Term("macro", "mean accuracy over relations, equally weighted")

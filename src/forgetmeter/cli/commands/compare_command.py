@@ -41,10 +41,10 @@ def compare_command(
 ) -> None:
     """Compare existing checkpoints with the model they were made from.
 
-    All models are evaluated on the same questions. The answers are stored as a run,
-    for show, report, forgotten and the other commands. If candidates or tasks
-    are added later, only these are evaluated. A study file can combine recipes
-    with candidates.
+    All models are evaluated on the same questions. The answers are stored as a
+    run, for show, report, forgotten and the other commands. If candidates or
+    tasks are added later, only these are evaluated. A study file can combine
+    recipes with candidates.
     """
     evaluation, names = options.evaluation(locals()), options.split(tasks)
     given = options.given(models=[baseline], candidates=candidates, tasks=names, task_folders=task_folder, output=out)

@@ -24,7 +24,7 @@ def transform(weight: Weight, _level: Level | None, _options: Options) -> Torcha
 METHOD = TorchaoMethod(
     MethodDeclaration(
         name="int8_dynamic_torchao",
-        summary="8-bit weights, one scale per output unit; 8-bit activations, one per position; torchao's kernels.",
+        summary="8-bit weights, a scale per output unit; 8-bit activations, a scale per position; torchao's kernels.",
         reference="torchao.quantization.Int8DynamicActivationInt8WeightConfig (torchao 0.18)",
         level="none",
         phrase="8-bit by torchao",
