@@ -12,11 +12,10 @@ import sys
 import time
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from quick_commands import forgetmeter
+from stored_tables import stored, when_written
 
 pytestmark = pytest.mark.data
 
@@ -30,15 +29,6 @@ def request(model: Path, out: Path) -> list[str]:
     return ["run", *where, "--tasks", "piqa,winogrande,boolq", "--recipes", recipes, "--limit", "60"]
 
 
-def stored(out: Path) -> dict[Path, int]:
-    """Return the finished cells and when each was written."""
-    return {path.relative_to(out): path.stat().st_mtime_ns for path in out.glob("variants/*/*.parquet")}
-
-
-def outcomes(out: Path) -> dict[str, list[dict[str, Any]]]:
-    return {str(path.relative_to(out)): pq.read_table(path).to_pylist() for path in sorted(out.rglob("*.parquet"))}
-
-
 @pytest.mark.parametrize(("way", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_killed_run_resumes(llama_folder: Path, tmp_path: Path, way: signal.Signals, code: int) -> None:
     out, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
@@ -50,22 +40,22 @@ def test_a_killed_run_resumes(llama_folder: Path, tmp_path: Path, way: signal.Si
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     deadline = time.monotonic() + 120
-    while len(stored(out)) < 2 and process.poll() is None and time.monotonic() < deadline:
+    while len(when_written(out)) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, way)
     _, stderr = process.communicate(timeout=60)
-    before = stored(out)
+    before = when_written(out)
     assert process.returncode == code
     assert 2 <= len(before) < CELLS
     if way == signal.SIGINT:
         assert stderr.decode().splitlines()[-1].startswith("interrupted: finished cells are stored")
 
     forgetmeter(*request(llama_folder, out))
-    after = stored(out)
+    after = when_written(out)
     assert len(after) == CELLS
     assert before.items() <= after.items(), "a finished cell was written again"
     forgetmeter(*request(llama_folder, undisturbed))
-    assert outcomes(out) == outcomes(undisturbed)
+    assert stored(out) == stored(undisturbed)
 
 
 def test_two_processes_can_share_a_run(llama_folder: Path, tmp_path: Path) -> None:
@@ -77,4 +67,4 @@ def test_two_processes_can_share_a_run(llama_folder: Path, tmp_path: Path) -> No
         _, stderr = process.communicate(timeout=240)
         assert process.returncode == 0, stderr.decode()
     forgetmeter(*request(llama_folder, tmp_path / "alone"))
-    assert outcomes(tmp_path / "run") == outcomes(tmp_path / "alone")
+    assert stored(tmp_path / "run") == stored(tmp_path / "alone")

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from stored_tables import stored
+from stored_tables import stored, when_written
 
 from forgetmeter.executors import workers
 from forgetmeter.study.running import run
@@ -42,7 +42,7 @@ def test_a_study_killed_at_random_is_that_of_an_undisturbed_run(study: dict[str,
         while left and process.is_alive():
             left -= kill_one(process, dice)
         process.join(300)
-        now = finished(study["output"])
+        now = when_written(study["output"])
         again = [path for path, when in written.items() if now[path] != when]
         assert again == [], "a finished cell was computed twice"
         written = now
@@ -68,8 +68,3 @@ def kill_one(process: BaseProcess, dice: random.Random) -> bool:
     except psutil.NoSuchProcess:
         return False
     return True
-
-
-def finished(output: str) -> dict[Path, int]:
-    """Return when each finished cell was written."""
-    return {path: path.stat().st_mtime_ns for path in Path(output).glob("variants/*/*.parquet")}

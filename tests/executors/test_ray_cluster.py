@@ -5,9 +5,11 @@ Covers ``executors.ray_worker``.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -18,9 +20,12 @@ from stored_tables import stored
 
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress
-from forgetmeter.executors.ray_worker import WorkerStart, run_share
-from forgetmeter.records.cell import Cell
+from forgetmeter.executors.handing_out import HandingOut
+from forgetmeter.executors.ray_worker import Desk, WorkerStart, run_share
+from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.results.results import open_run
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.study.running import run
 
 MEMORY = 4 * 2**30
@@ -106,6 +111,26 @@ def test_what_cannot_run_on_a_cluster_is_said_in_one_line(
     find = importlib.util.find_spec
     monkeypatch.setattr("forgetmeter.executors.registry.find_spec", lambda name: None if name == "ray" else find(name))
     refused(r"executor ray needs Ray; install it with: pip install 'forgetmeter\[ray\]'", executor="ray")
+
+
+def test_cells_of_a_lost_worker_are_taken_until_they_are_put_back() -> None:
+    """Otherwise, whoever looks in between finds no cell taken and none left, and stops."""
+
+    async def lose() -> None:
+        model = parse_model_reference("org/model")
+        given = [Cell(Variant("v", model, parse_recipe("baseline")), task) for task in ("one", "two")]
+        work: Any = SimpleNamespace(cells=given, evaluation=SimpleNamespace(precision=None))
+        desk = Desk(HandingOut(work, 1))
+        assert await desk.take(1, [("stage", ("loading",), {})]) == given
+        assert await desk.taken(1) == given
+        news = await desk.news()
+        assert (list(news.told), news.is_done) == ([("stage", ("loading",), {})], False)
+        assert await desk.put_back(1, given[1:], hopeless=None) == ([], 1)
+        assert await desk.take(2, []) == given[1:]
+        assert await desk.take(2, [("cell_finished", (given[1],), {})]) == []
+        assert (await desk.news()).is_done
+
+    asyncio.run(lose())
 
 
 def test_a_node_with_another_version_says_so() -> None:

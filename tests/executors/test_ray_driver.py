@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from ray.cluster_utils import Cluster
-from stored_tables import stored
+from stored_tables import stored, when_written
 
 from forgetmeter.study.running import run
 
@@ -72,7 +72,3 @@ def workers() -> list[str]:
     """Return the processes of all clusters of this machine that run cells, or hand them out."""
     found = [each.info["name"] or "" for each in psutil.process_iter(["name"])]
     return [name for name in found if name.startswith(("ray::run_share", "ray::Desk"))]
-
-
-def when_written(output: str) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in Path(output).glob("variants/*/*.parquet")}

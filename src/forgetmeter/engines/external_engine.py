@@ -78,6 +78,9 @@ class ExternalEngine:
         stored_bytes: Bytes of the weight files that it reads, if these are known.
     """
 
+    batch_tokens = 0
+    """Another runtime chooses its batches."""
+
     def __init__(
         self,
         reference: ModelReference,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property, partial
@@ -28,7 +28,7 @@ from forgetmeter.executors.stopping import Stopping
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Answer, Task, is_compared, judged
+from forgetmeter.records.item import Task, is_compared, judged
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
@@ -168,8 +168,12 @@ class _CellWork:
             prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
             before, start = time.perf_counter() - start, time.perf_counter()
             advanced = partial(self._advanced, cell, asked.share, len(part) / max(len(task.items), 1))
-            answers = self._score(engine, prepared, advanced)
-            prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
+            most = engine.batch_tokens
+            answers = engine.score(prepared, on_advance=advanced)
+            if engine.batch_tokens != most:
+                self._progress.stage(f"memory ran out: batches have at most {engine.batch_tokens:,} tokens from now on")
+                self._prepared.clear()
+                prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
             asked.add(part, prepared, answers, seconds=time.perf_counter() - start, before=before)
             is_stopped = stopping is not None and part is not parts[-1] and stopping.is_known(asked.outcomes())
             if is_stopped:
@@ -190,14 +194,6 @@ class _CellWork:
         work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=facts.seconds)
-
-    def _score(self, engine: Scoring, prepared: Prepared, on_advance: Callable[[float], None]) -> list[Answer | None]:
-        most = engine.batch_tokens if isinstance(engine, Engine) else None
-        answers = engine.score(prepared, on_advance=on_advance)
-        if isinstance(engine, Engine) and engine.batch_tokens != most:
-            self._progress.stage(f"memory ran out: batches have at most {engine.batch_tokens:,} tokens from now on")
-            self._prepared.clear()
-        return answers
 
     @property
     def _is_timed(self) -> bool:

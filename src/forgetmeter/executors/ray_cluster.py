@@ -174,9 +174,9 @@ class _Workers:
                         news = self._desk.news.remote()
                     else:
                         self._end(each)
-            ray.get(self._desk.close.remote())
-            self._report(ray.get(news))
-            self._report(ray.get(self._desk.news.remote()))
+            if not self._is_done:
+                # The last workers ended before their last reports were read.
+                self._report(ray.get(news))
             if self._running:
                 ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE)
         finally:
@@ -213,8 +213,8 @@ class _Workers:
 
     def _retry(self, worker: int, why: str) -> None:
         hopeless = self._overdue.get(worker)
-        cells = self._work.unstored(ray.get(self._desk.lost.remote(worker)))
-        given_up, units = ray.get(self._desk.put_back.remote(cells, hopeless=hopeless))
+        cells = self._work.unstored(ray.get(self._desk.taken.remote(worker)))
+        given_up, units = ray.get(self._desk.put_back.remote(worker, cells, hopeless=hopeless))
         for cell in given_up:
             fail(self._work, self._progress, cell, late(self._time_limit) if cell == hopeless else loss(why))
         if again := len(cells) - len(given_up):

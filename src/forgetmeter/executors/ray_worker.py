@@ -41,7 +41,6 @@ class Desk:
         self._taken: dict[int, Taken] = {}
         self._reported: set[int] = set()
         self._told: list[Told] = []
-        self._is_closed = False
         self._changed = asyncio.Condition()
 
     async def take(self, worker: int, told: Sequence[Told]) -> list[Cell]:
@@ -59,13 +58,15 @@ class Desk:
                 await self._changed.wait()
             return []
 
-    async def lost(self, worker: int) -> Sequence[Cell]:
+    async def taken(self, worker: int) -> Sequence[Cell]:
         """Return the cells that a worker has taken and may not have stored."""
-        return self._taken.pop(worker, Taken()).cells
+        return self._taken.get(worker, Taken()).cells
 
-    async def put_back(self, cells: Sequence[Cell], *, hopeless: Cell | None) -> tuple[list[Cell], int]:
-        """Hand cells out again, and return those that are not tried again, and how many units are left."""
+    async def put_back(self, worker: int, cells: Sequence[Cell], *, hopeless: Cell | None) -> tuple[list[Cell], int]:
+        """Hand out cells of a lost worker again; return those that are not tried again, and how many units are left."""
         async with self._changed:
+            # At once, so that nobody sees these cells as neither taken nor left.
+            self._taken.pop(worker, None)
             given_up = self._units.put_back(cells, hopeless=hopeless)
             self._changed.notify_all()
             return given_up, len(self._units)
@@ -78,8 +79,8 @@ class Desk:
         self._told += told
 
     async def news(self) -> News:
-        """Return what is new since the last time, once there is anything or the desk is closed."""
-        while not (self._told or self._overdue() or self._is_done or self._is_closed):
+        """Return what is new since the last time, once there is anything or all cells are done."""
+        while not (self._told or self._overdue() or self._is_done):
             await asyncio.sleep(_PAUSE)
         overdue = self._overdue()
         self._reported.update(overdue)
@@ -96,10 +97,6 @@ class Desk:
             for worker, taken in self._taken.items()
             if worker not in self._reported and taken.current is not None and taken.left(self._time_limit) <= 0
         }
-
-    async def close(self) -> None:
-        """Wait for no more calls."""
-        self._is_closed = True
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ def run_share(desk: Any, start: WorkerStart, work: Work) -> None:  # noqa: ANN40
 
 
 class _Mail:
-    """Takes cells from a desk and passes on what is told, together where there is much of it."""
+    """Takes cells from a desk, and sends it reports; those that follow each other quickly are sent together."""
 
     def __init__(self, desk: Any, worker: int) -> None:  # noqa: ANN401
         self._desk, self._worker = desk, worker

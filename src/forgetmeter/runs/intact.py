@@ -43,12 +43,13 @@ class IntactFiles:
         except FileNotFoundError:
             return None
         facts = _named(read_facts(io.BytesIO(content), OUTCOMES_SCHEMA), CELL)
-        if facts is None or not self._may_be_unchanged(content):
+        unchanged = None if facts is None else is_unchanged(content)
+        if facts is None or not self._is_accepted(unchanged):
             return None
         facts["recipe"] = canonical(facts["recipe"])
         variant, model, recipe, task = (facts[key] for key in CELL)
         is_its = is_at(path, layout.outcomes_path, variant, task) and is_named(names, variant, model, recipe)
-        return facts if is_its and self._are_of_items(content, facts) else None
+        return facts if is_its and self._are_of_items(content, facts, is_digested=unchanged is True) else None
 
     def items_facts(self, path: str) -> dict[str, Any] | None:
         """Return the facts of a task's items; ``None`` if they are missing, damaged, edited, or not that task's."""
@@ -62,7 +63,7 @@ class IntactFiles:
         if (path, facts["items_hash"]) not in self._ids:
             with suppress(*UNREADABLE):
                 content = self._folder.read(path)
-                if not self._may_be_unchanged(content):
+                if not self._is_accepted(is_unchanged(content)):
                     return None
                 ids, found = stored_ids(content)
                 if found != facts["items_hash"]:
@@ -70,12 +71,11 @@ class IntactFiles:
                 self._ids[path, found] = ids
         return facts
 
-    def _may_be_unchanged(self, content: bytes) -> bool:
+    def _is_accepted(self, unchanged: bool | None) -> bool:
         """Return whether a file shows no sign of editing; one without its digest may have been edited."""
-        unchanged = is_unchanged(content)
         return not self._has_digests() if unchanged is None else unchanged
 
-    def _are_of_items(self, content: bytes, facts: Mapping[str, Any]) -> bool:
+    def _are_of_items(self, content: bytes, facts: Mapping[str, Any], *, is_digested: bool) -> bool:
         """Return whether each outcome is of a different one of the task's items, if these are stored."""
         items_path = layout.items_path(facts["task"])
         stored = self.items_facts(items_path)
@@ -84,9 +84,7 @@ class IntactFiles:
         known = None if stored is None else self._ids.get((items_path, stored["items_hash"]))
         with suppress(*UNREADABLE):
             ids = pq.read_table(io.BytesIO(content), columns=["item_id"])["item_id"].combine_chunks()
-            is_judged = (
-                stored is None or is_unchanged(content) is True or _are_judged_by(content, stored.get("primary_metric"))
-            )
+            is_judged = stored is None or is_digested or _are_judged_by(content, stored.get("primary_metric"))
             return _are_distinct(ids, known) and is_judged
         # Reading the outcomes raises the error that names the damage.
         return True

@@ -31,8 +31,7 @@ class InstalledVocabulary:
 
     def recipe_problems(self, recipe: Recipe) -> list[str]:
         """Check the method, level and options of each step."""
-        known = METHODS.entries()
-        if self._names_only and all(step.method in known for step in recipe.steps):
+        if self._names_only and all(step.method in METHODS.entries() for step in recipe.steps):
             return []
         return [f"{problem} (in '{step}')" for step in recipe.steps for problem in declared_problems(step)]
 

@@ -138,10 +138,9 @@ def check_study(
         UserError: The study is not valid, or the output folder holds something else.
     """
     locations = {model: checkpoint.location for model, checkpoint in (opened or {}).items()}
-    if (known := _known(read, locations, data)) is not None:
+    if (known := _known(read(None), locations, data)) is not None:
         return known
-    # Imports of torch and transformers take seconds, and mistakes in the form and in names are found without.
-    read(None)
+    # Imports of torch and transformers take seconds, and mistakes in names are found without.
     read(InstalledVocabulary(data, locations, names_only=True))
     study = read(InstalledVocabulary(data, locations))
     study = with_single_tasks(study)
@@ -169,10 +168,9 @@ def with_single_tasks(study: Study) -> Study:
     return replace(study, tasks=single_tasks(study.tasks, study.task_folders), groups=groups)
 
 
-def _known(read: ReadStudy, locations: dict[ModelReference, Location], data: Path | None) -> CheckedStudy | None:
+def _known(study: Study, locations: dict[ModelReference, Location], data: Path | None) -> CheckedStudy | None:
     """Return a checked study if its run is complete; it was checked when the run started."""
     try:
-        study = read(None)
         store = RunStore(study.output)
         if not store.has_study():
             return None
