@@ -106,7 +106,10 @@ def test_only_linear_layers_and_experts_are_quantized() -> None:
             "or sound, not text)",
         ),
         ("regex(embed_tokens)", "only weights that recipes do not change: model.language_model.embed_tokens.weight"),
-        ("regex(nothing)", "no weight matrix of the model (its weights: model.layers.*.self_attn.q_proj.weight, "),
+        (
+            "regex(nothing)",
+            "no weight matrix of the model (its weights: model.language_model.layers.*.self_attn.q_proj.weight, ",
+        ),
         ("cross_attention", "no weight matrix of the model (roles in this model: attention.query, "),
     ],
 )

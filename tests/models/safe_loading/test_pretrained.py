@@ -188,9 +188,12 @@ def rag(folder: Path, proof: Path) -> None:
         (folder / name / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-@pytest.mark.parametrize("hide", [llava, encoder_decoder, rag])
+@pytest.mark.parametrize(
+    ("hide", "commands"), [(llava, ("scopes", "plan")), (encoder_decoder, ("scopes", "plan")), (rag, ("plan",))]
+)
 def test_code_of_a_part_is_neither_asked_for_nor_run(
     hide: Callable[[Path, Path], None],
+    commands: tuple[str, ...],
     llama_folder: Path,
     tmp_path: Path,
     proof: Path,
@@ -199,9 +202,9 @@ def test_code_of_a_part_is_neither_asked_for_nor_run(
     folder = tmp_path / "model"
     shutil.copytree(llama_folder, folder)
     hide(folder, proof)
-    for command in (COMMANDS["scopes"], COMMANDS["plan"]):
+    for name in commands:
         with pytest.raises(UserError, match="needs custom code"):
-            app(command(str(folder), str(tmp_path / "out")), standalone_mode=False)
+            app(COMMANDS[name](str(folder), str(tmp_path / "out")), standalone_mode=False)
     assert not proof.exists()
     assert "[y/N]" not in "".join(capfd.readouterr())
 
