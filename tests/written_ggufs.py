@@ -40,6 +40,7 @@ def write_llama_gguf(
     vocabulary: Mapping[str, Any] | None = None,
     width: int = 32,
     stored_as: Quantizer | None = None,
+    file_type: str | None = None,
     **settings: Any,
 ) -> None:
     """Write a random one-layer Llama with a byte-level tokenizer.
@@ -72,7 +73,12 @@ def write_llama_gguf(
     adders = {bool: writer.add_bool, int: writer.add_uint32, str: writer.add_string, list: writer.add_array}
     for key, value in settings.items():
         name = f"llama.{key.replace('__', '.')}"
-        (writer.add_string if isinstance(value, str) else writer.add_float32)(name, value)
+        if value is None:
+            writer.kv_data[0].pop(name, None)
+        else:
+            (writer.add_string if isinstance(value, str) else writer.add_float32)(name, value)
+    if file_type is not None:
+        writer.add_type(file_type)
     for key, value in fields.items():
         if value is not None:
             adders[type(value)](f"tokenizer.ggml.{key}", value)

@@ -61,6 +61,8 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
         (["run", "--model", "./none", "--tasks", "piqa"], "--out is missing"),
+        (["run", "--model", "./none", "--tasks", "piqa", "--out", "memory://x"], "would end with the command; choose"),
+        (["demo", "--out", "memory://x"], "would end with the command; choose"),
         (["list", "relations", "piqa"], "task 'piqa' has no relations (allowed: lama/squad"),
         (["list", "relations", "lama/foo"], "unknown task 'lama/foo'"),
         (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
@@ -119,10 +121,10 @@ def test_lists_name_everything_available() -> None:
     probes = forgetmeter("list", "tasks").stdout.splitlines()[:10]
     assert [line.partition("[")[0] for line in probes] == [
         "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "popqa", "facts", "file:PATH",
-        "perplexity", "divergence",
+        "perplexity:file=PATH", "divergence",
     ]  # fmt: skip
     assert "[:source=template|evidence]" in probes[2]
-    assert probes[8:] == [f"{name}[:file=PATH][:window=N]" for name in ("perplexity", "divergence")]
+    assert probes[8:] == ["perplexity:file=PATH[:window=N]", "divergence[:file=PATH][:window=N]"]
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from forgetmeter.executors.handing_out import HandingOut, Taken, ToldProgress
+from forgetmeter.executors.executor import Read, Unit
+from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
@@ -22,57 +23,132 @@ def cells(model: str = "org/model") -> list[Cell]:
     return [Cell(variant, task) for variant in variants for task in TASKS]
 
 
-def handing_out(given: list[Cell], *, workers: int = 1, precision: float | None = None) -> HandingOut:
-    work: Any = SimpleNamespace(cells=given, evaluation=SimpleNamespace(precision=precision))
-    return HandingOut(work, workers)
+class Units(HandingOut):
+    """Takes and puts back whole cells."""
+
+    def cells_of_next(self, taken: Any = ()) -> Any:
+        unit = self.next(taken)
+        return unit if unit is None else unit.cells
+
+    def put_back_cells(self, cells: list[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
+        return self.put_back(Unit(cells), cells, hopeless=hopeless)
+
+
+def handing_out(given: list[Cell], *, workers: int = 1, precision: float | None = None, items: int = 1) -> Units:
+    task = SimpleNamespace(items=[SimpleNamespace(asks=None)] * items)
+    evaluation = SimpleNamespace(precision=precision)
+    work: Any = SimpleNamespace(cells=given, evaluation=evaluation, tasks=dict.fromkeys(TASKS, task))
+    return Units(work, workers)
 
 
 def test_variants_are_taken_whole_and_the_last_ones_by_task() -> None:
     given = cells()
     alone = handing_out(given)
-    assert [alone.next(()) for _ in range(4)] == [given[:2], given[2:4], given[4:], None]
+    assert [alone.cells_of_next(()) for _ in range(4)] == [given[:2], given[2:4], given[4:], None]
     shared = handing_out(given, workers=2)
-    assert [shared.next(()) for _ in range(5)] == [given[:2], given[2:4], given[4:5], given[5:], None]
+    assert [shared.cells_of_next(()) for _ in range(5)] == [given[:2], given[2:4], given[4:5], given[5:], None]
 
 
 def test_with_a_precision_variants_wait_for_the_baseline_of_their_model() -> None:
     given, other = cells(), cells("org/other")[2:]
     units = handing_out([*given, *other], precision=0.05)
-    first, second = units.next(()), units.next(given[:1])
+    first, second = units.cells_of_next(()), units.cells_of_next(given[:1])
     assert (first, second) == (given[:1], given[1:2])
     # The other model's baseline is stored already.
-    assert units.next(given[:2]) == other[:2]
-    assert units.next(given[1:2]) == other[2:]
-    assert units.next(given[1:2]) is None
+    assert units.cells_of_next(given[:2]) == other[:2]
+    assert units.cells_of_next(given[1:2]) == other[2:]
+    assert units.cells_of_next(given[1:2]) is None
     assert len(units) == 2
-    assert units.next(()) == given[2:4]
+    assert units.cells_of_next(()) == given[2:4]
 
 
 def test_what_a_lost_worker_had_taken_comes_first() -> None:
     given = cells()
     units = handing_out(given)
-    units.next(())
-    units.put_back(given[:2])
+    units.cells_of_next(())
+    units.put_back_cells(given[:2])
     assert units.cells == tuple(given)
-    assert units.next(()) == given[:1]
+    assert units.cells_of_next(()) == given[:1]
 
 
 def test_a_cell_whose_workers_are_lost_is_given_up_after_three() -> None:
     given = cells()[:2]
     units = handing_out(given)
-    assert [units.put_back(given), units.put_back(given[:1]), units.put_back(given[:1])] == [[], [], given[:1]]
+    assert [units.put_back_cells(given), units.put_back_cells(given[:1]), units.put_back_cells(given[:1])] == [
+        [],
+        [],
+        given[:1],
+    ]
     # One that hangs is not tried again, and what the worker had not started yet is not to blame.
-    assert units.put_back(given, hopeless=given[0]) == given[:1]
-    assert units.put_back(given[1:]) == []
+    assert units.put_back_cells(given, hopeless=given[0]) == given[:1]
+    assert units.put_back_cells(given[1:]) == []
 
 
 def test_if_three_workers_are_lost_in_a_row_without_a_cell_all_are_given_up() -> None:
     given = cells()
     units = handing_out(given)
-    assert [units.put_back([]), units.put_back([])] == [[], []]
-    assert units.next(()) == given[:2]
-    assert [units.put_back([]), units.put_back([]), units.put_back([])] == [[], [], given[2:]]
+    assert [units.put_back_cells([]), units.put_back_cells([])] == [[], []]
+    assert units.cells_of_next(()) == given[:2]
+    assert [units.put_back_cells([]), units.put_back_cells([]), units.put_back_cells([])] == [[], [], given[2:]]
     assert len(units) == 0
+
+
+def test_at_the_end_cells_are_split_by_batches() -> None:
+    given = cells()[:2]
+    units = handing_out(given, workers=4, items=1000)
+    assert units.most_workers == 14
+    # Two units are left, then one.
+    taken = [units.next(()) for _ in range(11)]
+    shares = [Unit(given[:1], (number, 4)) for number in range(4)]
+    shares += [Unit(given[1:], (number, 7)) for number in range(7)]
+    assert taken == shares
+    assert units.next(()) is None
+    # The second one is known once all its shares are.
+    read = [Read({str(number): number}, 1.5) for number in range(7)]  # type: ignore[dict-item]
+    for unit, each in zip(taken[4:], read, strict=True):
+        assert units.next(()) is None
+        assert units.told(SHARE_READ, (unit, each))
+    assert units.next(()) == Unit(given[1:], None, sum(read, Read()))
+
+
+def test_small_cells_and_those_with_a_precision_are_not_split() -> None:
+    given = cells()
+    for units in (handing_out(given, workers=9, items=200), handing_out(given, workers=9, precision=0.1, items=1000)):
+        assert units.most_workers == 6
+        assert units.next(()) == Unit(given[:1])
+
+
+def test_a_lost_share_is_read_again_and_a_known_one_is_not() -> None:
+    given = cells()[:1]
+    units = handing_out(given, workers=1, items=1000)
+    first, second = units.next(()), units.next(())
+    assert first is not None
+    assert second is not None
+    units.told(SHARE_READ, (first, Read()))
+    assert units.put_back(first, given) == []
+    assert units.next(()) is None
+    assert units.put_back(second, given) == []
+    assert units.next(()) == second
+    units.told(SHARE_READ, (second, Read()))
+    assert units.put_back(second, given) == []
+    whole = units.next(())
+    assert whole == Unit(given, None, Read())
+    # Nothing is split twice, although nothing was read.
+    assert units.put_back(whole, given) == []
+    assert [units.next(()), units.next(())] == [whole, None]
+
+
+def test_a_cell_of_which_a_share_fails_is_given_up() -> None:
+    given = cells()[:1]
+    units = handing_out(given, workers=1, items=1000)
+    first, second = units.next(()), units.next(())
+    assert first is not None
+    assert second is not None
+    assert not units.told("cell_failed", given)
+    assert units.next(()) is None
+    units.told(SHARE_READ, (second, Read()))
+    assert units.put_back(first, given) == []
+    assert units.next(()) is None
 
 
 def test_a_worker_has_time_from_one_cell_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +156,7 @@ def test_a_worker_has_time_from_one_cell_to_the_next(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("forgetmeter.executors.handing_out.monotonic", lambda: now)
     taken = Taken()
     assert (taken.current, taken.left(10)) == (None, math.inf)
-    taken.take(cells()[:2])
+    taken.take(Unit(cells()[:2]))
     now += 4
     taken.told("cell_started")
     assert (taken.current, taken.left(10), taken.left(None)) == (cells()[0], 6, math.inf)

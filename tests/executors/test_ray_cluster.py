@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from ray.cluster_utils import Cluster
 from stored_tables import stored
 
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress
+from forgetmeter.executors.executor import Progress, Unit
 from forgetmeter.executors.handing_out import HandingOut
 from forgetmeter.executors.ray_worker import Desk, WorkerStart, run_share
 from forgetmeter.records.cell import Cell, Variant
@@ -42,8 +43,14 @@ def cluster() -> Iterator[Cluster]:
     found.shutdown()
 
 
-def test_the_answers_are_those_of_one_process(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
-    alone = study | {"output": str(tmp_path / "alone")}
+def test_the_answers_are_those_of_one_process(
+    study: dict[str, Any], tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forgetmeter.executors.handing_out._FEWEST_ITEMS", 1)
+    # Paths may be relative.
+    monkeypatch.chdir(tmp_path)
+    study |= {"candidates": ["./other"], "output": "run"}
+    alone = study | {"output": "alone"}
     run(alone)
     progress = Seen()
     finished = run(study, executor="ray", address=cluster.address, progress=progress)
@@ -51,6 +58,8 @@ def test_the_answers_are_those_of_one_process(study: dict[str, Any], tmp_path: P
     assert stored(study["output"]) == stored(alone["output"])
     assert "starting 2 workers" in progress.stages
     assert sorted(progress.finished) == sorted({f"{cell.recipe} {cell.task}" for cell in cells(study)})
+    # Some are read in shares.
+    assert max(progress.started.values()) >= 3
     assert not ray.is_initialized()
     assert run(study, executor="ray", address=cluster.address).computed == 0
 
@@ -119,15 +128,17 @@ def test_cells_of_a_lost_worker_are_taken_until_they_are_put_back() -> None:
     async def lose() -> None:
         model = parse_model_reference("org/model")
         given = [Cell(Variant("v", model, parse_recipe("baseline")), task) for task in ("one", "two")]
-        work: Any = SimpleNamespace(cells=given, evaluation=SimpleNamespace(precision=None))
+        task = SimpleNamespace(items=[])
+        evaluation = SimpleNamespace(precision=None)
+        work: Any = SimpleNamespace(cells=given, evaluation=evaluation, tasks={"one": task, "two": task})
         desk = Desk(HandingOut(work, 1))
-        assert await desk.take(1, [("stage", ("loading",), {})]) == given
+        assert await desk.take(1, [("stage", ("loading",), {})]) == Unit(given)
         assert await desk.taken(1) == given
         news = await desk.news()
         assert (list(news.told), news.is_done) == ([("stage", ("loading",), {})], False)
         assert await desk.put_back(1, given[1:], hopeless=None) == ([], 1)
-        assert await desk.take(2, []) == given[1:]
-        assert await desk.take(2, [("cell_finished", (given[1],), {})]) == []
+        assert await desk.take(2, []) == Unit(given[1:])
+        assert await desk.take(2, [("cell_finished", (given[1],), {})]) == Unit(())
         assert (await desk.news()).is_done
 
     asyncio.run(lose())
@@ -145,12 +156,14 @@ class Seen(Progress):
     def __init__(self, then: Any = None, *, after: str = "cell_finished") -> None:
         self.stages: list[str] = []
         self.finished: list[str] = []
+        self.started: Counter[str] = Counter()
         self._then, self._after = then, after
 
     def stage(self, text: str) -> None:
         self.stages.append(text)
 
     def cell_started(self, cell: Cell, *, items: int) -> None:
+        self.started[f"{cell.variant.id} {cell.task}"] += 1
         self._do("cell_started")
 
     def cell_finished(self, cell: Cell, *, seconds: float) -> None:

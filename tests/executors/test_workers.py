@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
@@ -37,6 +38,52 @@ def test_the_answers_are_those_of_one_process(study: dict[str, Any], tmp_path: P
     assert stored(study["output"]) == stored(alone["output"])
     assert len(list(Path(study["output"]).glob("variants/*/*noise*"))) == 3
     assert run(study, workers=2).computed == 0
+
+
+def test_the_answers_are_the_same_if_several_processes_read_a_cell(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forgetmeter.executors.handing_out._FEWEST_ITEMS", 10)
+    study |= {"tasks": study["tasks"][1:], "evaluation.limit": 60, "evaluation.batch_tokens": 64}
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    progress = Started()
+    finished = run(study, workers=4, progress=progress)
+    assert (finished.computed, finished.failures) == (10, ())
+    # A cell is started for each of its shares, and once more to be stored.
+    assert set(progress.started.values()) > {1, 3}
+    assert stored(study["output"]) == stored(alone["output"])
+    tokens = [[cell.tokens for cell in open_run(each["output"]).summary.cells] for each in (study, alone)]
+    assert tokens[0] == tokens[1]
+
+
+class Started(Progress):
+    """Counts how often a cell is started."""
+
+    def __init__(self) -> None:
+        self.started: Counter[str] = Counter()
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        self.started[f"{cell.variant.id} {cell.task}"] += 1
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
+def test_others_read_the_share_of_a_process_that_is_lost(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    monkeypatch.setattr("forgetmeter.executors.handing_out._FEWEST_ITEMS", 10)
+    study |= {"tasks": study["tasks"][1:2], "recipes": ["baseline"], "evaluation.limit": 60}
+    del study["candidates"]
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    progress = Signalling(sent)
+    finished = run(study, workers=3, time_limit=20, progress=progress)
+    if sent == signal.SIGKILL:
+        assert (finished.computed, finished.failures) == (1, ())
+    else:
+        assert progress.failed == ["TimeoutError: it took longer than 20 s (--time-limit)"]
+        assert run(study).failures == ()
+    assert stored(study["output"]) == stored(alone["output"])
 
 
 def test_in_new_processes_nothing_but_progress_is_written(llama_folder: Path, tmp_path: Path) -> None:

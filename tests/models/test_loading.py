@@ -128,3 +128,25 @@ def test_a_tokenizer_that_cannot_read_texts_is_refused_in_one_line(
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
     with pytest.raises(UserError, match=r"copy': its tokenizer is missing or damaged \(.+\)$"):
         load(copy)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "parameter", ["model.layers.0.self_attn.q_proj.weight", "model.layers.1.input_layernorm.weight"]
+)
+def test_weights_that_are_not_numbers_are_refused(
+    llama_folder: Path, tmp_path: Path, parameter: str, value: float
+) -> None:
+    """On CPUs, torch's attention gives numbers even if some of its scores are NaN, and so the answers would count."""
+    broken = tmp_path / "broken"
+    shutil.copytree(llama_folder, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights[parameter].view(-1)[3] = value
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=f"{parameter} holds NaN or infinity; use an intact checkpoint"):
+        load(str(broken))
+    loaded = load(str(llama_folder))
+    with torch.no_grad():
+        loaded.model.get_parameter(parameter).view(-1)[3] = value
+    with pytest.raises(UserError, match="holds NaN or infinity"):
+        wrap(loaded.model, loaded.tokenizer)

@@ -30,6 +30,10 @@ def run(tmp_path: Path) -> Run:
     return open_run(location)
 
 
+def test_results_have_a_short_text(run: Run) -> None:
+    assert repr(run) == f"<Results of '{run.run.location}': 5 variants, 2 tasks, 10 finished cells>"
+
+
 def test_one_row_per_cell(run: Run) -> None:
     frame = run.comparisons
     assert len(frame) == 2 * (len(RECIPES) + 1)

@@ -193,3 +193,26 @@ def test_two_runs_in_one_bucket_share_their_cells(bucket: str, tmp_path: Path) -
         thread.join()
     assert len(computed) == 2
     assert facts(there).equals(facts(here))
+
+
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:1"])
+def test_one_line_says_what_is_missing(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: str | None
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    if endpoint is None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("HOME", str(tmp_path))
+    else:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    # A file system is kept for all runs of a process.
+    fsspec.filesystem("s3").clear_instance_cache()
+    for act in (lambda: run({**STUDY, "output": f"{bucket}/run"}), lambda: open_run(f"{bucket}/run")):
+        with pytest.raises(
+            UserError, match=r"cannot be read \((Unable to locate credentials|Could not connect)"
+        ) as caught:
+            act()
+        assert "\n" not in str(caught.value)
+    fsspec.filesystem("s3").clear_instance_cache()

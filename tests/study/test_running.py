@@ -272,6 +272,14 @@ def test_a_failed_cell_with_a_broken_file_is_not_done(study: dict[str, Any], mon
     assert len(run(study).failures) == 1
 
 
+def test_a_study_may_have_paths_and_single_names(study: dict[str, Any]) -> None:
+    run(study)
+    (model,) = study["models"]
+    for models in (model, [Path(model)], Path(model)):
+        single = study | {"models": models, "output": Path(study["output"])}
+        assert check_study(reader(single)).to_score() == []
+
+
 @pytest.mark.parametrize("lost", ["variants/*/variant.json", "items/*.parquet", "study.json"])
 def test_lost_records_are_rewritten(study: dict[str, Any], lost: str) -> None:
     run(study)
@@ -699,7 +707,7 @@ def with_nan(folder: Path, target: Path, parameter: str, row: int | None = None)
 
 
 def test_a_cell_without_a_single_number_has_failed(study: dict[str, Any], llama_folder: Path, tmp_path: Path) -> None:
-    broken = with_nan(llama_folder, tmp_path / "broken", "model.norm.weight")
+    broken = with_nan(llama_folder, tmp_path / "broken", "model.embed_tokens.weight")
     progress = Remembering()
     finished = run(study | {"models": [str(broken)], "recipes": ["baseline"]}, progress=progress)
     assert [failure.task for failure in finished.failures] == ["made_up", "made_up_2"]

@@ -46,8 +46,8 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
     other = next((matrix for matrix in selected if matrix.form != "linear"), None)
     if other is not None:
         yield (
-            f"--format compressed-tensors supports linear layers only, and {other.parameter} is a "
-            f"{'Conv1D' if other.form == 'conv1d' else 'tensor of experts'}; choose --format dense"
+            f"--format compressed-tensors supports linear layers only, and {other.parameter} is not the "
+            "weight of one; choose --format dense, or a scope without it"
         )
     yield from _quantization_problems(steps, matrices)
 

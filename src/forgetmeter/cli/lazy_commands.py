@@ -17,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 # The first paragraph of each command's help, so that `forgetmeter --help` imports no command.
 SUMMARIES = {
-    "demo": "Show what compressed models forget: the paper's grid on three small models, in minutes, offline.",
+    "demo": "Show what three small models forget when they are compressed; takes minutes, works offline.",
     "run": "Run a study, or resume it.",
     "compare": "Compare existing checkpoints with the model they were made from.",
     "import": "Make a run from existing answers: lm-evaluation-harness's logs, or a table.",
@@ -25,7 +25,7 @@ SUMMARIES = {
     "report": (
         "Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."
     ),
-    "findings": "Test the claims of the paper and of related work on this run.",
+    "findings": "Test claims of Namburi et al. (2023) and of related work on a run.",
     "forgotten": "List what a recipe made the model forget, item by item, with old and new answers.",
     "compress": "Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.",
     "advise": "Find the recipe that retains the most knowledge within a size limit.",

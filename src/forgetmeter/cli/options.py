@@ -10,9 +10,13 @@ from typing import Annotated
 import typer
 
 from forgetmeter.config.study import Evaluation
+from forgetmeter.errors import UserError
 from forgetmeter.specs.scope import split_at
 
-Limit = Annotated[int | None, typer.Option(help="Only the first N items per task (for probes: per relation).")]
+Limit = Annotated[
+    int | None,
+    typer.Option(help="Only the first N items per task (of probes: per relation; of facts: also per phrasing)."),
+]
 DTypeName = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
 DeviceName = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed.")]
@@ -27,7 +31,8 @@ NoiseFloor = Annotated[
 Precision = Annotated[
     float | None,
     typer.Option(
-        help="Stop once the drop in accuracy is known to within ± this value; 0.05 is 5 points.", show_default="ask all"
+        help="Stop once the drop in accuracy is known to within ± this value; 0.05 is 5 points.",
+        show_default="all items",
     ),
 ]
 TaskFolders = Annotated[
@@ -55,11 +60,17 @@ ExecutorName = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(help="Number of evaluation processes, each with its own copy of the model.", show_default="1"),
+    typer.Option(
+        help="Number of evaluation processes, each with its own copy of the model.",
+        show_default="1; with ray, as many as fit",
+    ),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(help="The Ray cluster: HOST:PORT, auto, or ray://HOST:PORT.", show_default="one on this machine"),
+    typer.Option(
+        help="The Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one that runs here.",
+        show_default="start one",
+    ),
 ]
 TimeLimit = Annotated[
     float | None,
@@ -73,6 +84,17 @@ DataFolder = Annotated[
     Path | None,
     typer.Option(help="Folder with LAMA/, BEAR/ and PopQA/.", show_default="FORGETMETER_DATA, else the user's cache"),
 ]
+
+
+def kept(location: str | None) -> str | None:
+    """Return the location of a run, as the callback of an option.
+
+    Raises:
+        UserError: The run would end with the command.
+    """
+    if location is not None and location.startswith("memory:"):
+        raise UserError(f"a run in '{location}' would end with the command; choose a folder or another URL")
+    return location
 
 
 def given(section: str = "", **options: object) -> dict[str, object]:

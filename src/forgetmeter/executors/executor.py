@@ -15,6 +15,7 @@ from forgetmeter.specs.model_reference import ModelReference
 if TYPE_CHECKING:
     from forgetmeter.engines.external_engine import ExternalEngine
     from forgetmeter.models.checkpoint import Checkpoint
+    from forgetmeter.scoring.rows.reading import BatchReadings
 
 
 class Progress:
@@ -80,6 +81,39 @@ class Work:
             if not self.store.is_done(cell, precision=self.evaluation.precision)
             and (cell.variant.id, cell.task) not in failed
         ]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read for a cell elsewhere.
+
+    Attributes:
+        batches: The readings of batches, by ``Batch.digest``.
+        seconds: The time this took.
+    """
+
+    batches: Mapping[str, BatchReadings] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __add__(self, other: Read) -> Read:
+        """Return both."""
+        return Read({**self.batches, **other.batches}, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Cells of one variant that a worker takes as a whole.
+
+    Attributes:
+        cells: The cells.
+        share: If only a part of the batches of the only cell is to be read, and nothing stored: its number, and the
+            number of parts.
+        read: What was read for the only cell elsewhere, once all its shares are.
+    """
+
+    cells: Sequence[Cell]
+    share: tuple[int, int] | None = None
+    read: Read | None = None
 
 
 class Executor(Protocol):

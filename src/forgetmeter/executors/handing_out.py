@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from time import monotonic
 from typing import Any
 
-from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.executor import Progress, Read, Unit, Work
 from forgetmeter.executors.local import by_variant
 from forgetmeter.records.cell import Cell
+from forgetmeter.records.item import Task, is_compared, is_generated
 
 _MOST_ATTEMPTS = 3
 """How often a cell is tried whose worker is lost each time, and the workers lost at their start in a row."""
-_DONE = ("cell_finished", "cell_kept", "cell_failed")
+SHARE_READ = "share_read"
+"""Told, with the unit and the ``Read``, by a worker that has read a share of a cell."""
+_DONE = ("cell_finished", "cell_kept", "cell_failed", SHARE_READ)
+_SHARES_PER_WORKER = 2
+"""Shares and whole cells at the end, by simulation (docs/scale.md): fewer leave workers idle, more cost more."""
+_MOST_SHARES = 8
+_FEWEST_ITEMS = 128
+"""Items of a share; each costs tokenizing all items, and installing the variant."""
 Tell = Callable[[str, tuple[Any, ...], dict[str, Any]], object]
 """Passes on a call of a progress listener: its name and arguments."""
 
@@ -39,7 +48,8 @@ class HandingOut:
     """The cells that no worker has taken yet, in units that are taken as a whole.
 
     A unit has the cells of one variant, which a worker installs once. Cells that others wait for, and those at the end,
-    are units of their own.
+    are units of their own. When fewer units are left than twice the number of workers, a cell is split by batches:
+    several workers read a share each, and then one of them only has to store the answers.
 
     Args:
         work: The work.
@@ -47,15 +57,18 @@ class HandingOut:
     """
 
     def __init__(self, work: Work, workers: int) -> None:
-        self._attempts: dict[Cell, int] = {}
+        self._attempts: dict[tuple[Cell, object], int] = {}
         self._lost_at_start = 0
         self._is_precise = work.evaluation.precision is not None
-        self._pending: list[list[Cell]] = []
+        self._workers = workers
+        self._read: dict[Cell, dict[int, Read]] = {}
+        self._shares = {name: _most_shares(task) for name, task in work.tasks.items()}
+        self._pending: list[Unit] = []
         variants = by_variant(work.cells)
         for place, cells in enumerate(variants):
             is_awaited = self._is_precise and cells[0].variant.recipe.is_baseline
             is_among_last = place > len(variants) - workers
-            self._pending += [[cell] for cell in cells] if is_awaited or is_among_last else [cells]
+            self._pending += [Unit([cell]) for cell in cells] if is_awaited or is_among_last else [Unit(cells)]
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -63,9 +76,16 @@ class HandingOut:
     @property
     def cells(self) -> Sequence[Cell]:
         """The cells that are left."""
-        return tuple(chain.from_iterable(self._pending))
+        return tuple(dict.fromkeys(chain.from_iterable(unit.cells for unit in self._pending)))
 
-    def next(self, taken: Iterable[Cell]) -> list[Cell] | None:
+    @property
+    def most_workers(self) -> int:
+        """The number of workers that can have something to do at once."""
+        if self._is_precise:
+            return len(self)
+        return sum(self._shares[unit.cells[0].task] if len(unit.cells) == 1 else 1 for unit in self._pending)
+
+    def next(self, taken: Iterable[Cell]) -> Unit | None:
         """Take the first unit that does not wait for others; ``None`` if there is none.
 
         With a precision, a variant waits for the cells of its baseline, which decide when it stops.
@@ -78,44 +98,100 @@ class HandingOut:
             variants = (cell.variant for cell in chain(self.cells, taken))
             awaited = {variant.model for variant in variants if variant.recipe.is_baseline}
         for place, unit in enumerate(self._pending):
-            variant = unit[0].variant
+            variant = unit.cells[0].variant
             if variant.recipe.is_baseline or variant.model not in awaited:
                 self._lost_at_start = 0
-                return self._pending.pop(place)
+                return self._split(self._pending.pop(place))
         return None
 
-    def put_back(self, cells: Sequence[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
+    def _split(self, unit: Unit) -> Unit:
+        """Return the first share of a unit, or the unit itself; the other shares come next."""
+        wanted = _SHARES_PER_WORKER * self._workers // (1 + len(self._pending))
+        shares = min(self._shares[unit.cells[0].task], max(2, wanted))
+        is_whole = unit.share is None and unit.read is None
+        if self._is_precise or len(unit.cells) > 1 or not is_whole or not wanted or shares == 1:
+            return unit
+        first, *others = [replace(unit, share=(number, shares)) for number in range(shares)]
+        self._read[unit.cells[0]] = {}
+        self._pending[:0] = others
+        return first
+
+    def told(self, name: str, given: Sequence[Any]) -> bool:
+        """Note what a worker tells, and return whether it is for this object only."""
+        if name == SHARE_READ:
+            self._note_share(*given)
+        elif name == "cell_failed":
+            self._forget_shares([given[0]])
+        return name == SHARE_READ
+
+    def _note_share(self, unit: Unit, read: Read) -> None:
+        (cell,) = unit.cells
+        assert unit.share is not None
+        number, shares = unit.share
+        known = self._read.get(cell)
+        if known is None:
+            # The cell has failed.
+            return
+        known[number] = read
+        if len(known) == shares:
+            del self._read[cell]
+            self._pending.insert(0, replace(unit, share=None, read=sum(known.values(), Read())))
+
+    def _forget_shares(self, cells: Sequence[Cell]) -> None:
+        self._pending = [unit for unit in self._pending if unit.share is None or unit.cells[0] not in cells]
+        for cell in cells:
+            self._read.pop(cell, None)
+
+    def put_back(self, unit: Unit, cells: Sequence[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
         """Have cells that a worker has taken run first, one by one, and return those that are not tried again.
 
         Args:
-            cells: What the worker has not stored, in order; it was lost while it ran the first one. Without any, it
-                may have been lost while it started.
+            unit: What it has taken.
+            cells: What it has not stored of it, in order; it was lost while it ran the first one. Without any, it may
+                have been lost while it started.
             hopeless: The cell that would have the same fate again, if there is one.
         """
+        if unit.share is not None and unit.share[0] in self._read.get(unit.cells[0], {unit.share[0]: None}):
+            # The worker was lost after it had reported the share, or others have given the cell up.
+            return []
         self._lost_at_start += not cells
         if self._lost_at_start == _MOST_ATTEMPTS:
             given_up, self._pending = list(self.cells), []
             return given_up
         given_up = [cell for cell in cells if cell == hopeless]
         for cell in () if given_up else cells:
-            self._attempts[cell] = self._attempts.get(cell, 0) + 1
-            if self._attempts[cell] == _MOST_ATTEMPTS:
+            key = cell, unit.share
+            self._attempts[key] = self._attempts.get(key, 0) + 1
+            if self._attempts[key] == _MOST_ATTEMPTS:
                 given_up.append(cell)
-        self._pending[:0] = [[cell] for cell in cells if cell not in given_up]
+        self._pending[:0] = [replace(unit, cells=[cell]) for cell in cells if cell not in given_up]
+        self._forget_shares(given_up)
         return given_up
+
+
+def _most_shares(task: Task) -> int:
+    """Return how many workers can read a task's batches, at most."""
+    if is_generated(task.items) or is_compared(task.items):
+        return 1
+    return max(1, min(_MOST_SHARES, len(task.items) // _FEWEST_ITEMS))
 
 
 class Taken:
     """The cells that a worker has taken last, and since when it runs the current one."""
 
     def __init__(self) -> None:
-        self.cells: Sequence[Cell] = ()
+        self.unit = Unit(())
         self._done = 0
         self._since = 0.0
 
-    def take(self, cells: Sequence[Cell]) -> None:
+    def take(self, unit: Unit) -> None:
         """Note what the worker takes."""
-        self.cells, self._done, self._since = cells, 0, monotonic()
+        self.unit, self._done, self._since = unit, 0, monotonic()
+
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """The cells of what it has taken."""
+        return self.unit.cells
 
     def told(self, name: str) -> None:
         """Note a call of a progress listener, by its name."""

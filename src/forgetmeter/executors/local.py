@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from itertools import chain, groupby
@@ -23,7 +23,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.cell_answers import CellAnswers
 from forgetmeter.executors.comparisons import Comparisons
-from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.executor import Progress, Read, Unit, Work
 from forgetmeter.executors.stopping import Stopping
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
@@ -41,6 +41,8 @@ from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.role import Block, Matrix
 
 Scoring = Engine | ExternalEngine
+OnShare = Callable[[Unit, Read], object]
+"""Receives what was read of a share."""
 # A quarter: rows get different neighbours, and usually matrices of a different height.
 _SHARE = 4
 _SMALL = 5_000_000
@@ -64,29 +66,33 @@ class LocalExecutor:
             UserError: The only model cannot be loaded or scored; of several models, only its cells fail. Or the run
                 cannot be written to.
         """
-        self.execute_units(work, by_variant(work.cells), progress)
+        self.execute_units(work, map(Unit, by_variant(work.cells)), progress)
 
-    def execute_units(self, work: Work, units: Iterable[Sequence[Cell]], progress: Progress) -> None:
+    def execute_units(
+        self, work: Work, units: Iterable[Unit], progress: Progress, *, on_share: OnShare | None = None
+    ) -> None:
         """Run some of the cells.
 
         Args:
             work: All cells that are run, here and elsewhere.
-            units: Those to run here, each with one variant's; read one after the other.
+            units: Those to run here; read one after the other.
             progress: Progress listener.
+            on_share: Receives what was read of a share.
 
         Raises:
             UserError: As ``execute``.
         """
         models = {cell.variant.source for cell in work.cells}
-        for model, of_model in groupby(units, key=lambda unit: unit[0].variant.source):
+        for model, of_model in groupby(units, key=lambda unit: unit.cells[0].variant.source):
             try:
                 with self._model_work(work, progress, model) as runner:
                     for unit in of_model:
-                        runner.run(unit)
+                        if (read := runner.run(unit)) is not None and on_share is not None:
+                            on_share(unit, read)
             except UserError as error:
                 if len(models) == 1 or isinstance(error, UnwritableError):
                     raise
-                for cell in chain.from_iterable(of_model):
+                for cell in chain.from_iterable(unit.cells for unit in of_model):
                     fail(work, progress, cell, error)
 
     @contextmanager
@@ -124,14 +130,32 @@ class _CellWork:
         self._prepared: dict[tuple[Scoring, str, tuple[int, ...]], Prepared] = {}
         self._stoppings: dict[tuple[ModelReference, str], Stopping] = {}
 
-    def run(self, cells: Sequence[Cell]) -> None:
-        """Run the cells of each variant while it is installed; a variant that cannot be is stored as failed."""
-        for variant, group in groupby(cells, key=lambda cell: cell.variant):
-            of_variant = list(group)
-            with self._stored_if_failed(of_variant), self._installed(variant):
-                for cell in of_variant:
-                    with self._stored_if_failed([cell]):
-                        self._run_cell(cell)
+    def run(self, unit: Unit) -> Read | None:
+        """Run cells while their variant is installed; if it cannot be, that is stored as the failure of each.
+
+        Returns:
+            What was read, if the unit is a share of a cell, and this does not fail.
+        """
+        read = None
+        with self._stored_if_failed(unit.cells), self._installed(unit.cells[0].variant):
+            for cell in unit.cells:
+                with self._stored_if_failed([cell]):
+                    if unit.share is None:
+                        self._run_cell(cell, unit.read or Read())
+                    else:
+                        read = self._read_share(cell, *unit.share)
+        return read
+
+    def _read_share(self, cell: Cell, number: int, shares: int) -> Read:
+        """Read some of the batches of a cell; those that are missing are read by the worker that runs it."""
+        engine = self._engine(cell)
+        if self._work.store.is_done(cell) or not isinstance(engine, Engine):
+            return Read()
+        items = self._work.tasks[cell.task].items
+        self._progress.cell_started(cell, items=len(items))
+        prepared = self._prepare(engine, cell.task, range(len(items)), is_whole=True)
+        start = time.perf_counter()
+        return Read(engine.read_share(prepared, number, shares), time.perf_counter() - start)
 
     def _installed(self, variant: Variant) -> AbstractContextManager[None]:
         """Install a variant and store it; undone at the end."""
@@ -152,7 +176,7 @@ class _CellWork:
             for cell in cells:
                 fail(self._work, self._progress, cell, error)
 
-    def _run_cell(self, cell: Cell) -> None:
+    def _run_cell(self, cell: Cell, read: Read) -> None:
         work, task = self._work, self._work.tasks[cell.task]
         if work.store.is_done(cell, precision=work.evaluation.precision):
             # Another process of the same run finished it first, or only its noise, variant or items were missing.
@@ -169,12 +193,13 @@ class _CellWork:
             before, start = time.perf_counter() - start, time.perf_counter()
             advanced = partial(self._advanced, cell, asked.share, len(part) / max(len(task.items), 1))
             most = engine.batch_tokens
-            answers = engine.score(prepared, on_advance=advanced)
+            with engine.knowing(read.batches) if isinstance(engine, Engine) else nullcontext():
+                answers = engine.score(prepared, on_advance=advanced)
             if engine.batch_tokens != most:
                 self._progress.stage(f"memory ran out: batches have at most {engine.batch_tokens:,} tokens from now on")
                 self._prepared.clear()
                 prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
-            asked.add(part, prepared, answers, seconds=time.perf_counter() - start, before=before)
+            asked.add(part, prepared, answers, seconds=read.seconds + time.perf_counter() - start, before=before)
             is_stopped = stopping is not None and part is not parts[-1] and stopping.is_known(asked.outcomes())
             if is_stopped:
                 break

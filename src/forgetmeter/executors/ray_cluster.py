@@ -139,7 +139,7 @@ class _Workers:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._share = _share_of(work, nodes, number)
         units = HandingOut(work, self._share.workers)
-        self._number = min(self._share.workers, len(units))
+        self._number = min(self._share.workers, units.most_workers)
         # On the node that starts the run, so that losing any other node does not lose the list of cells.
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=False
@@ -188,7 +188,7 @@ class _Workers:
         self._started += 1
         share = self._share
         start = ray_worker.WorkerStart(self._started, share.cpus, share.beside, str(Path.cwd()), __version__)
-        task = self._task.remote(self._desk, start, self._sent)
+        task = self._task.remote(self._desk, start, [self._sent])
         self._running[task] = self._started
 
     def _report(self, news: ray_worker.News) -> None:

@@ -16,8 +16,8 @@ import torch
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Work
-from forgetmeter.executors.handing_out import HandingOut, Taken, ToldProgress
+from forgetmeter.executors.executor import Unit, Work
+from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.records.cell import Cell
 from forgetmeter.version import __version__
@@ -43,7 +43,7 @@ class Desk:
         self._told: list[Told] = []
         self._changed = asyncio.Condition()
 
-    async def take(self, worker: int, told: Sequence[Told]) -> list[Cell]:
+    async def take(self, worker: int, told: Sequence[Told]) -> Unit:
         """Note what a worker tells, and return its next cells, none if no cell is left; it has stored those before."""
         await self.tell(worker, told)
         async with self._changed:
@@ -56,7 +56,7 @@ class Desk:
                     return unit
                 # For a baseline, or for cells of a worker that is lost.
                 await self._changed.wait()
-            return []
+            return Unit(())
 
     async def taken(self, worker: int) -> Sequence[Cell]:
         """Return the cells that a worker has taken and may not have stored."""
@@ -66,8 +66,8 @@ class Desk:
         """Hand out cells of a lost worker again; return those that are not tried again, and how many units are left."""
         async with self._changed:
             # At once, so that nobody sees these cells as neither taken nor left.
-            self._taken.pop(worker, None)
-            given_up = self._units.put_back(cells, hopeless=hopeless)
+            unit = self._taken.pop(worker, Taken()).unit
+            given_up = self._units.put_back(unit, cells, hopeless=hopeless)
             self._changed.notify_all()
             return given_up, len(self._units)
 
@@ -76,7 +76,7 @@ class Desk:
         if worker in self._taken:
             for name, _, _ in told:
                 self._taken[worker].told(name)
-        self._told += told
+        self._told += [each for each in told if not self._units.told(each[0], each[1])]
 
     async def news(self) -> News:
         """Return what is new since the last time, once there is anything or all cells are done."""
@@ -133,13 +133,13 @@ class WorkerStart:
     version: str
 
 
-def run_share(desk: Any, start: WorkerStart, work: Work) -> None:  # noqa: ANN401
+def run_share(desk: Any, start: WorkerStart, sent: Sequence[Any]) -> None:  # noqa: ANN401
     """Run cells on a node, as long as the desk hands out any.
 
     Args:
         desk: Handle of a ``Desk``.
         start: How this worker starts.
-        work: All cells.
+        sent: A reference to the ``Work``; in a list, so that Ray leaves it to this function to read it.
 
     Raises:
         UserError: As ``LocalExecutor``; or this node does not see the run, or has another version of forgetmeter.
@@ -150,7 +150,9 @@ def run_share(desk: Any, start: WorkerStart, work: Work) -> None:  # noqa: ANN40
             "run; install the same version on all nodes"
         )
     with suppress(OSError):
+        # Before the work is read, whose paths may be relative.
         os.chdir(start.folder)
+    work: Work = ray.get(sent[0])
     torch.set_num_threads(start.cpus)
     with quiet():
         if not work.store.has_study():
@@ -159,7 +161,9 @@ def run_share(desk: Any, start: WorkerStart, work: Work) -> None:  # noqa: ANN40
                 "choose a folder that all nodes share, or a URL such as s3://…"
             )
         mail = _Mail(desk, start.worker)
-        LocalExecutor(processes=start.beside).execute_units(work, mail.taken(), ToldProgress(mail.tell))
+        LocalExecutor(processes=start.beside).execute_units(
+            work, mail.taken(), ToldProgress(mail.tell), on_share=lambda *read: mail.tell(SHARE_READ, read, {})
+        )
 
 
 class _Mail:
@@ -175,9 +179,9 @@ class _Mail:
         if monotonic() >= self._sent + _PAUSE:
             self._desk.tell.remote(self._worker, self._collected())
 
-    def taken(self) -> Iterator[list[Cell]]:
-        while cells := ray.get(self._desk.take.remote(self._worker, self._collected())):
-            yield cells
+    def taken(self) -> Iterator[Unit]:
+        while (unit := ray.get(self._desk.take.remote(self._worker, self._collected()))).cells:
+            yield unit
 
     def _collected(self) -> list[Told]:
         told, self._told, self._sent = self._told, [], monotonic()

@@ -21,8 +21,8 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.basics.safe_path import safe_path
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import worker_process
-from forgetmeter.executors.executor import Executor, Progress, Work
-from forgetmeter.executors.handing_out import HandingOut, Taken, ToldProgress, late, loss
+from forgetmeter.executors.executor import Executor, Progress, Unit, Work
+from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress, late, loss
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.records.cell import Cell
 
@@ -91,7 +91,7 @@ class _Pool:
         self._progress = progress
         self._time_limit = time_limit
         self._pending = HandingOut(work, number)
-        self._number = min(number, len(self._pending))
+        self._number = min(number, self._pending.most_workers)
         self._workers: dict[Connection, _Worker] = {}
         self._waiting: list[_Worker] = []
 
@@ -150,14 +150,15 @@ class _Pool:
             self._close(worker)
             return
         if told == "take":
-            worker.taken.take(())
+            worker.taken.take(Unit(()))
             self._waiting.append(worker)
             self._hand_out()
         elif told == "refuse":
             raise UserError(*given)
         else:
             worker.taken.told(told)
-            getattr(self._progress, told)(*given[0], **given[1])
+            if not self._pending.told(told, given[0]):
+                getattr(self._progress, told)(*given[0], **given[1])
 
     def _hand_out(self) -> None:
         """Give each waiting worker the next cells that wait for no baseline, or tell it that none are left."""
@@ -165,11 +166,11 @@ class _Pool:
             unit = self._pending.next(chain.from_iterable(each.taken.cells for each in self._workers.values()))
             if unit is None and self._pending:
                 return
-            worker.taken.take(unit or [])
+            worker.taken.take(unit or Unit(()))
             self._waiting.remove(worker)
             # If it has ended meanwhile, its connection says so next.
             with suppress(OSError):
-                worker.connection.send(worker.taken.cells)
+                worker.connection.send(worker.taken.unit)
 
     def _close(self, worker: _Worker) -> None:
         """Forget a process that has ended, and have others run the cells that it left."""
@@ -180,7 +181,7 @@ class _Pool:
             return
         left = self._work.unstored(worker.taken.cells)
         why = f"exit code {worker.process.exitcode}"
-        given_up = self._pending.put_back(left, hopeless=worker.overdue)
+        given_up = self._pending.put_back(worker.taken.unit, left, hopeless=worker.overdue)
         for cell in given_up:
             lost = loss(f"{why}; with fewer --workers, each has more memory")
             fail(self._work, self._progress, cell, late(self._time_limit) if cell == worker.overdue else lost)
@@ -219,22 +220,25 @@ def run_share(connection: Connection, work: Work, number: int) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // number))
     try:
         LocalExecutor(processes=number).execute_units(
-            work, _taken(connection), ToldProgress(partial(_send, connection))
+            work,
+            _taken(connection),
+            ToldProgress(partial(_send, connection)),
+            on_share=lambda *read: _send(connection, SHARE_READ, read, {}),
         )
     except UserError as error:
         _send(connection, "refuse", str(error))
 
 
-def _taken(connection: Connection) -> Iterator[list[Cell]]:
+def _taken(connection: Connection) -> Iterator[Unit]:
     while True:
         _send(connection, "take")
         try:
-            cells = connection.recv()
+            unit = connection.recv()
         except EOFError:
             os._exit(1)
-        if not cells:
+        if not unit.cells:
             return
-        yield cells
+        yield unit
 
 
 def _send(connection: Connection, *message: object) -> None:

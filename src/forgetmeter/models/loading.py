@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from forgetmeter.config.study import Device, DType
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
-from forgetmeter.models.checks.model_checks import check_supported
+from forgetmeter.models.checks.model_checks import check_supported, refuse_not_numbers
 from forgetmeter.models.checks.token_ids import refuse_impossible_tokens
 from forgetmeter.models.family import family_of, refuse_other_class
 from forgetmeter.models.loaded import Loaded
@@ -58,6 +58,7 @@ def wrap(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: st
     family = family_of(model.config, name)
     refuse_other_class(type(model), family, name)
     check_supported(model, name)
+    refuse_not_numbers(model, name)
     refuse_impossible_tokens(model, tokenizer, family, name)
     keep_weights_in_place(model)
     return Loaded(model.eval(), without_dropout(tokenizer), family, name)

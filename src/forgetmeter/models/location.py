@@ -248,7 +248,9 @@ def _check_folder(location: Location) -> None:
     path, reference = location.path, location.reference
     check_utf8(path, f"model '{reference}'")
     if not (path / "config.json").is_file():
-        raise UserError(f"model '{reference}': the folder has no config.json; use a folder written by save_pretrained")
+        inside = next(iter(sorted(path.glob("snapshots/*/config.json"))), None)
+        other = f"name {inside.parent}" if inside is not None else "use a folder written by save_pretrained"
+        raise UserError(f"model '{reference}': the folder has no config.json; {other}")
     if shards := sorted(path.glob("*.safetensors")):
         _check_shards(location, shards)
         return
@@ -307,6 +309,11 @@ def _check_adapter(location: Location) -> None:
         raise UserError(
             f"model '{reference}': the folder contains an adapter without {ADAPTER_WEIGHTS}; save it as safetensors, "
             "or merge it into its base model with peft's merge_and_unload"
+        )
+    if others := sorted(file.name for file in path.glob("*.safetensors") if file.name != ADAPTER_WEIGHTS):
+        raise UserError(
+            f"model '{reference}': the folder contains an adapter and, in {others[0]}, a model's weights; move one of "
+            "them to another folder"
         )
     _check_shards(location, [path / ADAPTER_WEIGHTS])
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.records.noise import Noise
 from forgetmeter.results import frames
 from forgetmeter.results.findings.all_findings import find
@@ -31,6 +32,12 @@ class Results:
     """A run and its results; rows of data frames are in the study's order of models, recipes and tasks."""
 
     run: Run
+
+    def __repr__(self) -> str:
+        """Return a short text for notebooks."""
+        numbers = {"variant": self.run.variants, "task": self.run.task_names, "finished cell": self.run.cells}
+        counts = ", ".join(counted(len(each), name) for name, each in numbers.items())
+        return f"<Results of '{self.run.location}': {counts}>"
 
     @cached_property
     def summary(self) -> Summary:

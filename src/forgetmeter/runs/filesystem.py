@@ -80,8 +80,9 @@ class RunFolder:
             UnreadableError: The location does not answer.
         """
         self._filesystem.invalidate_cache()
+        full = self._full(under) if under else self._root or "/"
         with self._reading(under):
-            found = self._filesystem.find(self._full(under) if under else self._root or "/")
+            found = self._filesystem.find(full)
         relative = (str(path)[len(self._root) :].lstrip("/") for path in found)
         return sorted(path for path in relative if not path.rpartition("/")[2].startswith(_TEMPORARY))
 
@@ -92,8 +93,9 @@ class RunFolder:
             FileNotFoundError: The file does not exist.
             UnreadableError: There is something else in its place.
         """
+        full = self._full(path)
         with self._reading(path):
-            return bytes(self._filesystem.cat_file(self._full(path)))
+            return bytes(self._filesystem.cat_file(full))
         raise AssertionError("unreachable: the block above returns or raises")
 
     @contextmanager
@@ -104,15 +106,29 @@ class RunFolder:
             FileNotFoundError: The file does not exist.
             UnreadableError: There is something else in its place.
         """
+        full = self._full(path)
         with self._reading(path):
-            stream = self._filesystem.open(self._full(path), "rb")
+            stream = self._filesystem.open(full, "rb")
         with stream:
             yield cast(IO[bytes], stream)
 
     @contextmanager
-    def _reading(self, path: str) -> Iterator[None]:
+    def _asking(self) -> Iterator[None]:
+        """Turn the errors of an object store's libraries, such as missing credentials, into ``OSError``."""
         try:
             yield
+        except OSError:
+            raise
+        except Exception as error:
+            if self._is_local:
+                raise
+            raise OSError(one_line(error)) from error
+
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        try:
+            with self._asking():
+                yield
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileNotFoundError(*error.args) from error
         except OSError as error:
@@ -129,7 +145,9 @@ class RunFolder:
         Object stores upload atomically; locally, the content goes to a temporary file, is flushed to disk and renamed.
         """
         if not self._is_local:
-            self._filesystem.pipe_file(self._full(path), content)
+            full = self._full(path)
+            with self._asking():
+                self._filesystem.pipe_file(full, content)
             return
         with self._written_aside(path, content) as (temporary, target):
             temporary.replace(target)
@@ -159,8 +177,10 @@ class RunFolder:
         if not self._is_local:
             if self.exists(path):
                 return False
+            full = self._full(path)
             try:
-                self._filesystem.pipe_file(self._full(path), content, mode="create")
+                with self._asking():
+                    self._filesystem.pipe_file(full, content, mode="create")
             except FileExistsError:
                 return False
             return True
@@ -181,8 +201,9 @@ class RunFolder:
 
     def remove(self, path: str) -> None:
         """Remove a file if it exists."""
-        with suppress(FileNotFoundError):
-            self._filesystem.rm_file(self._full(path))
+        full = self._full(path)
+        with suppress(FileNotFoundError), self._asking():
+            self._filesystem.rm_file(full)
 
     def _full(self, path: str) -> str:
         parts = path.split("/")

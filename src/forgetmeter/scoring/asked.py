@@ -202,8 +202,8 @@ def _masked(items: list[Item], clozes: list[Item], tokenizer: PreTrainedTokenize
     if len(clozes) < len(items):
         return (
             "is a masked language model, which fills blanks and cannot score continuations such as those of "
-            f"{next(item.id for item in items if item not in clozes)}; use probes (lama/..., bear, facts) or a file of "
-            "facts"
+            f"{next(item.id for item in items if item not in clozes)}; use a probe (lama/..., bear, popqa, facts) or a "
+            "file of facts"
         )
     if clozes and tokenizer.mask_token_id is None:
         return "has a tokenizer without a mask token, so it cannot fill blanks"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 
@@ -64,6 +65,7 @@ class Engine:
             self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
             self._writing = Writing(loaded, batch_tokens=batch_tokens)
         self._forward = self._scoring.forward if reused is None else reused.forward(self._scoring.forward)
+        self._known: Mapping[str, BatchReadings] = {}
         tokenizer = loaded.tokenizer
         self._blank = blank_token(loaded.family, tokenizer)
         self._decode: Callable[[int], str] = cache(lambda token: str(tokenizer.decode([token])).strip())
@@ -124,6 +126,37 @@ class Engine:
             return replace(item, asks=Problem(UNENCODABLE))
         return item
 
+    def read_share(self, prepared: Prepared, number: int, shares: int) -> dict[str, BatchReadings]:
+        """Read a share of the batches, for ``score`` in this or another process.
+
+        Args:
+            prepared: The prepared items.
+            number: Number of the share, from 0.
+            shares: Number of shares.
+
+        Returns:
+            The readings by ``Batch.digest``; if memory runs out, only those before.
+        """
+        found: dict[str, BatchReadings] = {}
+        try:
+            for batch in prepared.batches[number::shares]:
+                with quiet():
+                    found[batch.digest] = read(self._model, batch, self._forward)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        return found
+
+    @contextmanager
+    def knowing(self, readings: Mapping[str, BatchReadings]) -> Iterator[None]:
+        """Do not read the batches again whose readings ``read_share`` has returned, here or in another process."""
+        self._known = readings
+        try:
+            yield
+        finally:
+            # They are those of one variant.
+            self._known = {}
+
     def score(self, prepared: Prepared, *, on_advance: Callable[[float], None] | None = None) -> list[Answer | None]:
         """Score the items with the model in its current state.
 
@@ -182,8 +215,9 @@ class Engine:
         readings: list[BatchReadings] = []
         done = 0
         for batch in prepared.batches:
+            found = self._known.get(batch.digest) if self._known else None
             with quiet():
-                readings.append(read(self._model, batch, self._forward))
+                readings.append(found or read(self._model, batch, self._forward))
             done += batch.real_tokens
             if on_advance is not None:
                 on_advance(done / prepared.tokens)

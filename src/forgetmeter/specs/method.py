@@ -151,9 +151,7 @@ class MethodDeclaration:
 
     def problems(self, step: Step) -> list[str]:
         """Return one sentence for each problem of a step of this method."""
-        found = (
-            [] if self._level_fits(step) else [f"invalid level {_shown(step.level)}: {self.name} {_LEVELS[self.level]}"]
-        )
+        found = [] if self._level_fits(step) else [f"{_shown(step.level)}: {self.name} {_LEVELS[self.level]}"]
         for key, value in step.options:
             option = self.options.get(key)
             if option is None:
@@ -191,4 +189,4 @@ def _printed(value: OptionValue) -> str:
 
 
 def _shown(level: float | None) -> str:
-    return "(none given)" if level is None else str(level)
+    return "missing level" if level is None else f"invalid level {level}"

@@ -28,6 +28,7 @@ class TaskOption:
         kind: A value of ``allowed``, names joined by ``+`` or ``all``, a path without ``:``, or a positive integer.
         example: A valid list, for error messages.
         is_unnamed: Whether its value is written without its name, as in ``file:PATH``; at most one option of a task.
+        is_required: Whether the task cannot be asked without it.
     """
 
     default: str
@@ -36,6 +37,7 @@ class TaskOption:
     kind: Literal["choice", "list", "path", "number"] = "choice"
     example: str = "A+B"
     is_unnamed: bool = False
+    is_required: bool = False
 
     def __post_init__(self) -> None:
         if (self.kind == "choice") != bool(self.allowed):

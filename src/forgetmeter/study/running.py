@@ -110,10 +110,20 @@ def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
         estimate(checked, progress)
 
 
+def _as_in_yaml(key: str, value: Any) -> Any:  # noqa: ANN401
+    """Return a value of a study with paths as texts; a single model, recipe or task need not be a list."""
+    if isinstance(value, Mapping):
+        return {inner: _as_in_yaml("", each) for inner, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_in_yaml("", each) for each in value]
+    text = str(value) if isinstance(value, Path) else value
+    return [text] if key in ("models", "recipes", "tasks") and isinstance(text, str) else text
+
+
 def reader(study: Path | str | Mapping[str, Any] | ReadStudy) -> ReadStudy:
     """Return a function that reads the study from any of its forms."""
     if isinstance(study, Mapping):
-        options = dict(study)
+        options = {key: _as_in_yaml(key, value) for key, value in study.items()}
         return lambda vocabulary: study_from_options(options, vocabulary=vocabulary, name=str)
     if isinstance(study, (str, Path)):
         path = Path(study)

@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, quantize
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import install, installed
+from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.specs.recipe import parse_recipe
 
 
 def snapshot(model):
@@ -135,3 +138,50 @@ def test_int8_weights_replace_linear_layers_only(make_loaded):
     model.model.layers[0].mlp.up_proj = nn.Identity()
     with pytest.raises(TypeError, match="Identity"):
         install(model, {matrix: quantize(torch.ones(matrix.shape))})
+
+
+def share_parameters(model):
+    """Blocks of their own with the same tensors, as in Zamba 2 and where a user ties weights."""
+    first, *others = model.model.layers
+    for other in others:
+        for name, module in other.named_modules():
+            if isinstance(module, nn.Linear):
+                module.weight = first.get_submodule(name).weight
+
+
+def share_modules(model):
+    for block in model.model.layers[1:]:
+        block.self_attn.q_proj = model.model.layers[0].self_attn.q_proj
+        block.mlp = model.model.layers[0].mlp
+
+
+@pytest.mark.parametrize("share", [share_parameters, share_modules])
+@pytest.mark.parametrize("recipe", ["l1_unstructured:overall:0.5", "dynamic_int8:overall", "svd:overall:0.5"])
+def test_every_layer_that_shares_a_weight_gets_the_new_one(make_loaded, logits, share, recipe):
+    loaded, apart = make_loaded(), make_loaded()
+    share(loaded.model)
+    share(apart.model)
+    before, said = snapshot(loaded.model), logits(loaded.model)
+    compressor = Compressor(loaded)
+    with compressor.applied(parse_recipe(recipe)) as compressed:
+        found = logits(loaded.model)
+        # The witness has the values that the weights stand for, in tensors that it shares.
+        for matrix, weight in compressed.weights.items():
+            with torch.no_grad():
+                apart.model.get_parameter(matrix.parameter).copy_(weight.values())
+    assert not torch.equal(found, said)
+    is_int8 = recipe.startswith("dynamic")
+    assert torch.allclose(found, logits(apart.model), atol=0.05 if is_int8 else 1e-5)
+    if is_int8:
+        assert not torch.allclose(found, said, atol=1e-5)
+    assert_restored(loaded.model, before)
+    assert torch.equal(logits(loaded.model), said)
+
+
+def test_a_block_whose_weights_others_use_is_not_dropped(make_loaded):
+    loaded = make_loaded()
+    first, second = loaded.model.model.layers[:2]
+    second.mlp.up_proj.weight = first.mlp.up_proj.weight
+    says = r"drop_layers cannot drop the block of model\.layers\.0\.mlp\.up_proj\.weight, whose weights are also"
+    with pytest.raises(UserError, match=says):
+        compress(loaded, "drop_layers:layers[0-0]/overall:1")

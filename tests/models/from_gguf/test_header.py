@@ -118,6 +118,33 @@ def test_missing_tensors_and_other_sizes_are_refused(tmp_path: Path, tensor: str
 
 
 @pytest.mark.usefixtures("unconverted")
+@pytest.mark.parametrize(
+    "setting",
+    ["context_length", "embedding_length", "block_count", "attention__head_count", "attention__layer_norm_rms_epsilon"],
+)
+def test_a_file_without_a_setting_that_has_no_default_is_refused(tmp_path: Path, setting: str) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, **{setting: None})
+    says = f"the GGUF file lacks llama.{setting.replace('__', '.')}"
+    with pytest.raises(UserError, match=says):
+        open_checkpoint(str(path)).check()
+
+
+def test_without_a_base_of_rotary_embeddings_it_is_that_of_llama_cpp(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path, rope__freq_base=None)
+    assert open_checkpoint(str(path)).config.rope_parameters["rope_theta"] == 10_000
+
+
+@pytest.mark.usefixtures("unconverted")
+def test_a_file_of_another_type_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "adapter.gguf"
+    write_llama_gguf(path, file_type="adapter")
+    with pytest.raises(UserError, match=r"holds no model, but is of the type 'adapter'; name a model's file"):
+        open_checkpoint(str(path)).check()
+
+
+@pytest.mark.usefixtures("unconverted")
 def test_unknown_rules_for_words_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path, pre="no-such-rules")

@@ -39,6 +39,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"sliding_window": -3}, "sliding_window is -3 but must be positive"),
         ({"rms_norm_eps": -1e-6}, "rms_norm_eps is -1e-06 but must not be negative"),
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 0.0}}, "rope_theta is 0.0 but must be positive"),
+        (
+            {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 0}},
+            "factor of the rotary embedding is 0 but must be positive",
+        ),
         ({"num_attention_heads": 0}, "in the checkpoint, but .* in its config.json"),
         ({"num_key_value_heads": 0}, "cannot be loaded"),
         (

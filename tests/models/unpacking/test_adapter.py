@@ -42,7 +42,6 @@ def settings(base: str | Path, **more: Any) -> dict[str, Any]:
         "use_rslora": False,
         "use_dora": False,
         "modules_to_save": None,
-        "target_modules": ["q_proj", "v_proj"],
         "rank_pattern": {},
         "alpha_pattern": {},
         "init_lora_weights": True,
@@ -62,6 +61,7 @@ def write_adapter(
     Args:
         ranks: Rank and scaling by the ending of a layer's name.
     """
+    config = {"target_modules": list(ranks), **config}
     random = torch.Generator().manual_seed(0)
     tensors: dict[str, Tensor] = {}
     for name, module in model.named_modules():
@@ -214,6 +214,65 @@ def test_other_adapters_are_refused(more: dict[str, Any], says: str, base: Path,
     assert f"the adapter {says}" in str(error.value)
     assert "; merge it into its model with peft's merge_and_unload, and save" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+Q0 = "model.layers.0.self_attn.q_proj"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            {"target_modules": ["q_proj"]},
+            "a matrix for model.layers.0.self_attn.v_proj, which its settings do not name",
+        ),
+        (
+            {"target_modules": ["q_proj", "v_proj", "o_proj"]},
+            "no matrix for model.layers.0.self_attn.o_proj, which its",
+        ),
+        (
+            {"exclude_modules": ["v_proj"]},
+            "a matrix for model.layers.0.self_attn.v_proj, which its settings do not name",
+        ),
+        ({"exclude_modules": r".*\.0\..*"}, f"a matrix for {Q0}, which its settings do not name"),
+        ({"layers_to_transform": [0]}, "a matrix for model.layers.1.self_attn.q_proj, which its settings do not name"),
+        ({"layers_to_transform": 1}, f"a matrix for {Q0}, which its settings do not name"),
+        ({"layers_to_transform": [0, 1], "layers_pattern": "blocks"}, f"a matrix for {Q0}, which its settings do not"),
+        ({"target_modules": r".*\.1\..*(q|v)_proj"}, f"a matrix for {Q0}, which its settings do not name"),
+    ],
+)
+def test_settings_and_matrices_must_name_the_same_layers(
+    more: dict[str, Any], says: str, base: Path, tmp_path: Path
+) -> None:
+    """Peft ignores matrices of layers that the settings do not name, and leaves others as they were at the start."""
+    write_adapter(tmp_path / "adapter", make_llama(), settings(base, **more), BOTH)
+    with pytest.raises(UserError) as error:
+        open_checkpoint(tmp_path / "adapter").check()
+    assert f"the adapter has {says}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"target_modules": "all-linear"},
+        {"target_modules": None},
+        {"target_modules": r".*\.(q|v)_proj"},
+        {"layers_to_transform": [0, 1]},
+        {"layers_to_transform": [1, 0], "layers_pattern": ["layers"]},
+        {"exclude_modules": ["o_proj"]},
+    ],
+)
+def test_settings_may_name_layers_in_other_ways(more: dict[str, Any], base: Path, tmp_path: Path) -> None:
+    model = make_llama()
+    write_adapter(tmp_path / "adapter", model, settings(base, **more), BOTH)
+    assert_close(tmp_path / "adapter", model)
+
+
+def test_a_folder_with_a_model_and_an_adapter_is_refused(base: Path, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "adapter", make_llama(), settings(base), BOTH)
+    make_llama(seed=1).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(UserError, match=r"contains an adapter and, in model\.safetensors, a model's weights; move"):
+        open_checkpoint(tmp_path / "adapter")
 
 
 def test_matrices_of_integers_are_refused(base: Path, tmp_path: Path) -> None:

@@ -30,7 +30,11 @@ def advise_command(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(help="Folder or URL of the runs.", show_default="under runs/, named after the request"),
+        typer.Option(
+            help="Folder or URL of the runs.",
+            show_default="under runs/, named after the request",
+            callback=options.kept,
+        ),
     ] = None,
     limit: options.Limit = None,
     dtype: options.DTypeName = None,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from forgetmeter.cli import options
 from forgetmeter.cli.commands.run_command import conclude
 from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.probes.cloze import ANSWER
@@ -20,9 +21,9 @@ from forgetmeter.study import running
 
 def demo_command(
     *,
-    out: Annotated[str, typer.Option(help="Folder or URL of the run.")] = "runs/demo",
+    out: Annotated[str, typer.Option(help="Folder or URL of the run.", callback=options.kept)] = "runs/demo",
 ) -> None:
-    """Show what compressed models forget: the paper's grid on three small models, in minutes, offline."""
+    """Show what three small models forget when they are compressed; takes minutes, works offline."""
     checked = running.check_study(running.reader(demo_study(out)), progress=StageLines(sys.stderr))
     with progress_on(sys.stderr, checked) as progress:
         finished = running.run_checked(checked, progress=progress)

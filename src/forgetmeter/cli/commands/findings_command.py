@@ -17,7 +17,7 @@ def findings_command(
     *,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Test the claims of the paper and of related work on this run."""
+    """Test claims of Namburi et al. (2023) and of related work on a run."""
     found = results.open_run(run)
     findings, remarks = found.tested_claims, tables.remarks(found.summary)
     if json:

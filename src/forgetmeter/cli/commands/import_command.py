@@ -10,6 +10,7 @@ import typer
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.basics.visible_text import visible_line
+from forgetmeter.cli import options
 from forgetmeter.importing import imported_run
 from forgetmeter.importing.lm_eval import logs
 from forgetmeter.importing.table import table as tables
@@ -18,7 +19,7 @@ _SUMMARY = "Make a run from existing answers: lm-evaluation-harness's logs, or a
 import_app = typer.Typer(help=_SUMMARY, no_args_is_help=True, add_completion=False)
 
 _SOME_FAILED = 1
-_Out = Annotated[str, typer.Option(help="Folder or URL of the run.")]
+_Out = Annotated[str, typer.Option(help="Folder or URL of the run.", callback=options.kept)]
 
 
 @import_app.callback()

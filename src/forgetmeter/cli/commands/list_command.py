@@ -204,7 +204,9 @@ def relations_table(relations: Sequence[RelationCounts]) -> Table:
 
 def _form(key: str, option: TaskOption) -> str:
     values = "|".join(option.allowed) or _OPTION_FORMS[option.kind]
-    return f":{values}" if option.is_unnamed else f"[:{key}={values}]"
+    if option.is_unnamed:
+        return f":{values}"
+    return f":{key}={values}" if option.is_required else f"[:{key}={values}]"
 
 
 def _counts(numbers: Iterable[int]) -> list[str]:

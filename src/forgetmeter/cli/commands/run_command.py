@@ -55,7 +55,7 @@ def run_command(
         str | None,
         typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always included."),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Folder or URL of the run.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder or URL of the run.", callback=options.kept)] = None,
     limit: options.Limit = None,
     dtype: options.DTypeName = None,
     device: options.DeviceName = None,
@@ -77,12 +77,12 @@ def run_command(
 ) -> None:
     """Run a study, or resume it.
 
-    Give a study file, or --model, --tasks, --recipes and --out. Options
-    override the file. Recipes and tasks added to the study later are added to
+    Give a study file, or --model, --tasks and --out, and usually --recipes.
+    Options override the file. Recipes and tasks added to the study later are added to
     its run; stored answers are not computed again.
     """
     if study is None and model is None:
-        raise UserError("give a study file, or --model with --tasks, --recipes and --out")
+        raise UserError("give a study file, or --model with --tasks and --out (and --recipes)")
     evaluation = options.evaluation(locals())
     runner = Runner(executor, workers, address, time_limit)
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
@@ -109,7 +109,9 @@ def run_given(
     def read(vocabulary: Vocabulary | None) -> Study:
         if study is None:
             return study_from_options({"recipes": ["baseline"], **given}, vocabulary=vocabulary, name=name)
-        return read_study_file(study, overrides=given, vocabulary=vocabulary)
+        found = read_study_file(study, overrides=given, vocabulary=vocabulary)
+        options.kept(found.output)
+        return found
 
     stages = StageLines(sys.stderr)
     checked = check_study(read, progress=stages, data=data)

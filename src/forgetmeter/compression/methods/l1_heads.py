@@ -40,9 +40,10 @@ class L1Heads(Method):
         del model
         wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
         if wrong is not None:
+            is_unknown = wrong.role.component == "attention"
+            other = "a scope without it" if is_unknown else "a scope such as attention or layers[0-5]/attention"
             yield (
-                f"l1_heads needs attention with a known number of heads, and {wrong} is not part of any; "
-                "choose a scope such as attention, self_attention or layers[0-5]/attention"
+                f"l1_heads needs attention with a known number of heads, and {wrong} is not part of any; choose {other}"
             )
             return
         for attention, parts in _by_attention(matrices).items():

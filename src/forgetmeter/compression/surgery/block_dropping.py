@@ -39,6 +39,7 @@ def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
     by_list: dict[str, set[int]] = {}
     for path, index in blocks:
         by_list.setdefault(path, set()).add(index)
+    _refuse_shared(model, [f"{path}.{index}." for path, dropped in by_list.items() for index in dropped])
     with ExitStack() as undoing:
         for path, dropped in by_list.items():
             try:
@@ -51,6 +52,26 @@ def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
                 ) from error
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
+
+
+def _refuse_shared(model: PreTrainedModel, dropped: Sequence[str]) -> None:
+    """Refuse to drop the block that names the weights of others, which would lose theirs."""
+    for first, *others in shared_parameters(model).values():
+        if any(map(first.startswith, dropped)):
+            user = next((name for name in others if not any(map(name.startswith, dropped))), None)
+            if user is not None:
+                raise UserError(
+                    f"drop_layers cannot drop the block of {first}, whose weights are also {user}; choose other blocks "
+                    "or another method"
+                )
+
+
+def shared_parameters(model: PreTrainedModel) -> dict[str, list[str]]:
+    """Return all names of each parameter that has several, by its first name."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {some[0]: some for some in names.values() if len(some) > 1}
 
 
 def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitStack) -> None:

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
-from forgetmeter.compression.surgery.block_dropping import Undo, drop_blocks
+from forgetmeter.compression.surgery.block_dropping import Undo, drop_blocks, shared_parameters
 from forgetmeter.compression.surgery.expert_layers import with_expert_layers
 from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.specs.ranges import Ranges, count, without
@@ -26,8 +26,9 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
 
     Forms with their own layer replace the module, or the matrices of its experts. All others become a new parameter
     without gradient; simulated forms become plain values in the dtype of the parameter they replace. Missing parts of a
-    fused parameter keep the model's own weights. A tied head stays untied until its installation is undone; the input
-    embedding never changes. Blocks with dropped weights are removed from the model.
+    fused parameter keep the model's own weights. Where several layers share a parameter, as in Zamba, each gets the new
+    weights. A tied head stays untied until its installation is undone; the input embedding never changes. Blocks with
+    dropped weights are removed from the model.
 
     Args:
         weights: The weights to install, by matrix of ``weight_map(model)``. Copied only if parts of one parameter
@@ -39,9 +40,14 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     """
     dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
     left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
+    shared = shared_parameters(model)
     with ExitStack() as undoing:
-        for _, units in groupby(joined(left), key=lambda unit: unit.parameter):
-            undoing.callback(_install_parameter(model, list(units)))
+        for parameter, of_parameter in groupby(joined(left), key=lambda unit: unit.parameter):
+            units = list(of_parameter)
+            # The other names of a tied head are those of embeddings.
+            is_tied = any(matrix.tied_to is not None for unit in units for matrix in unit.matrices)
+            names = [parameter] if is_tied else shared.get(parameter, [parameter])
+            undoing.callback(_install_parameter(model, names, units))
         for matrix in weights:
             if matrix.tied_to is not None:
                 undoing.callback(declare_untied(model, matrix))
@@ -62,20 +68,31 @@ def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Itera
         undo()
 
 
-def _install_parameter(model: PreTrainedModel, units: Sequence[Unit]) -> Undo:
-    matrix = units[0].matrices[0]
-    if any(unit.weight.has_layer for unit in units):
-        replace_ = _replace_experts if matrix.form in ("tensor", "transposed") else _replace_module
-        return replace_(model, matrix.parameter, units)
-    module = model.get_submodule(matrix.module)
-    name = matrix.parameter.rpartition(".")[2]
-    old = module.get_parameter(name)
-    values = parameter_values(old.detach(), units)
-    if values.shape != old.shape:
-        shapes = f"shape {tuple(old.shape)}, the new weights {tuple(values.shape)}"
-        raise ValueError(f"{matrix.parameter} has {shapes}")
-    setattr(module, name, nn.Parameter(values, requires_grad=False))
-    return lambda: setattr(module, name, old)
+def _install_parameter(model: PreTrainedModel, names: Sequence[str], units: Sequence[Unit]) -> Undo:
+    """Install weights in a parameter with these names."""
+    places = [(model.get_submodule(name.rpartition(".")[0]), name) for name in names]
+    # A module that is part of several others has several names, too.
+    modules = {id(module): (module, name) for module, name in reversed(places)}
+    with ExitStack() as undoing:
+        if any(unit.weight.has_layer for unit in units):
+            is_expert = units[0].matrices[0].form in ("tensor", "transposed")
+            for module, name in modules.values():
+                new = (_with_experts if is_expert else _with_layer)(module, name, units)
+                at = [other.rpartition(".")[0] for each, other in places if each is module]
+                undoing.callback(_exchange(model, at, new))
+            return undoing.pop_all().close
+        old = model.get_parameter(names[0])
+        values = parameter_values(old.detach(), units)
+        if values.shape != old.shape:
+            shapes = f"shape {tuple(old.shape)}, the new weights {tuple(values.shape)}"
+            raise ValueError(f"{names[0]} has {shapes}")
+        new = nn.Parameter(values, requires_grad=False)
+        for module, name in modules.values():
+            key = name.rpartition(".")[2]
+            setattr(module, key, new)
+            undoing.callback(setattr, module, key, old)
+        return undoing.pop_all().close
+    raise AssertionError("unreachable: the block above returns or raises")
 
 
 def parameter_values(old: Tensor, units: Sequence[Unit]) -> Tensor:
@@ -92,18 +109,17 @@ def _is_whole(units: Sequence[Unit], parameter: Tensor) -> bool:
     return len(units) == 1 and count(units[0].ranges) in (0, parameter.shape[units[0].axis])
 
 
-def _replace_module(model: PreTrainedModel, parameter: str, units: Sequence[Unit]) -> Undo:
-    path = parameter.rpartition(".")[0]
-    old = model.get_submodule(path)
+def _with_layer(old: nn.Module, parameter: str, units: Sequence[Unit]) -> nn.Module:
+    """Return the layer that replaces a module."""
     if not isinstance(old, (nn.Linear, Conv1D)):
-        raise TypeError(f"{path} is a {type(old).__name__}; int8 weights replace linear layers only")
-    new = _layer(units, old.weight, old.bias, is_conv1d=isinstance(old, Conv1D))
-    return _exchange(model, path, new.train(old.training))
+        raise TypeError(f"{parameter} is in a {type(old).__name__}; int8 weights replace linear layers only")
+    return _layer(units, old.weight, old.bias, is_conv1d=isinstance(old, Conv1D)).train(old.training)
 
 
-def _replace_experts(model: PreTrainedModel, parameter: str, units: Sequence[Unit]) -> Undo:
-    path, _, name = parameter.rpartition(".")
-    tensor = model.get_parameter(parameter).detach()
+def _with_experts(old: nn.Module, parameter: str, units: Sequence[Unit]) -> nn.Module:
+    """Return the module that replaces one with experts."""
+    name = parameter.rpartition(".")[2]
+    tensor = old.get_parameter(name).detach()
     # Each expert takes its slice of these values.
     ready = [
         unit if unit.weight.has_layer else replace(unit, weight=DenseWeight(unit.weight.values())) for unit in units
@@ -112,15 +128,20 @@ def _replace_experts(model: PreTrainedModel, parameter: str, units: Sequence[Uni
         _layer([unit.expert(number) for unit in ready], matrix, None, is_conv1d=units[0].is_transposed_layer)
         for number, matrix in enumerate(tensor)
     ]
-    return _exchange(model, path, with_expert_layers(model.get_submodule(path), name, layers))
+    return with_expert_layers(old, name, layers)
 
 
-def _exchange(model: PreTrainedModel, path: str, new: nn.Module) -> Undo:
-    parent_name, _, name = path.rpartition(".")
-    parent = model.get_submodule(parent_name)
-    old = parent.get_submodule(name)
-    setattr(parent, name, new)
-    return lambda: setattr(parent, name, old)
+def _exchange(model: PreTrainedModel, paths: Sequence[str], new: nn.Module) -> Undo:
+    """Put a module in place of another one, which may have several places."""
+    with ExitStack() as undoing:
+        for path in paths:
+            parent_name, _, name = path.rpartition(".")
+            parent = model.get_submodule(parent_name)
+            old = parent.get_submodule(name)
+            setattr(parent, name, new)
+            undoing.callback(setattr, parent, name, old)
+        return undoing.pop_all().close
+    raise AssertionError("unreachable: the block above returns or raises")
 
 
 def _layer(units: Sequence[Unit], weight: Tensor, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
@@ -25,6 +26,22 @@ def refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
         raise UserError(
             f"model '{name}': {key} is {list(stored)} in the checkpoint, but {list(wanted)} in its config.json"
         )
+
+
+def refuse_not_numbers(model: PreTrainedModel, name: str) -> None:
+    """Refuse a model with NaN or infinity among its weights, which attention may hide: its answers would look valid.
+
+    Rows of embeddings are let through; they may belong to tokens that no text has, and others make answers NaN.
+
+    Raises:
+        UserError: It has such a weight.
+    """
+    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    for parameter, values in model.named_parameters():
+        if id(values) in embeddings or not values.is_floating_point() or values.is_meta:
+            continue
+        if not bool(values.detach().isfinite().all()):
+            raise UserError(f"model '{name}': {parameter} holds NaN or infinity; use an intact checkpoint")
 
 
 def check_supported(model: PreTrainedModel, name: str) -> None:

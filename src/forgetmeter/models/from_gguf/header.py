@@ -20,7 +20,7 @@ from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorPr
 from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.from_gguf.record import write_record
-from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings
+from forgetmeter.models.from_gguf.settings import apply_settings, differing_settings, missing_settings
 from forgetmeter.models.from_gguf.vocabulary import apply_vocabulary, end_tokens, unequal_lists
 from forgetmeter.models.location import Location
 from forgetmeter.models.safe_loading.pretrained import open_gguf_header, opening_tokenizer
@@ -28,6 +28,7 @@ from forgetmeter.models.safe_loading.settings import size_problems
 
 _VOCABULARY = "tokenizer.ggml."
 _HEAD = "output.weight"
+_OF_HEAD = re.compile(r"(^|\.)(cls|\w*head|\w*predictions?|lm_loss|generator\w*)(\.|$)")
 
 
 def whole(path: Path, name: str) -> GGUFReader:
@@ -56,9 +57,19 @@ def write_header(location: Location, folder: Path) -> None:
     """
     path, name = location.path, str(location.reference)
     reader = whole(path, name)
-    sizes = size_problems(_stated(reader, f"{_architecture(reader)}."))
+    if (kind := _text(reader, "general.type", "model")) != "model":
+        raise UserError(
+            f"model '{name}': the GGUF file holds no model, but is of the type '{kind}'; name a model's file"
+        )
+    settings = _stated(reader, f"{_architecture(reader)}.")
+    sizes = size_problems(settings)
     if problem := next(chain(unequal_lists(_stated(reader, _VOCABULARY)), sizes), None):
         raise UserError(f"model '{name}': the GGUF file is damaged ({problem}); fetch it again")
+    if missing := next(missing_settings(settings), None):
+        raise UserError(
+            f"model '{name}': the GGUF file lacks {_architecture(reader)}.{missing}, without which it is incomplete; "
+            "fetch it again"
+        )
     _refuse_unreadable_types(name, reader)
     model, tokenizer = open_gguf_header(path, name)
     places = _places(name, reader, model)
@@ -99,9 +110,10 @@ def refuse_missing(missing: Iterable[str], name: str) -> None:
         UserError: A weight is missing.
     """
     if names := sorted(missing):
+        head = ", saved with the head that it was trained with" if _OF_HEAD.search(names[0]) else ""
         raise UserError(
             f"model '{name}': the checkpoint lacks {counted(len(names), 'weight')}, such as {names[0]}, which would be "
-            "random; use a complete checkpoint, saved with the head that it was trained with"
+            f"random; use a complete checkpoint{head}"
         )
 
 
@@ -187,7 +199,11 @@ def _apply_settings(name: str, reader: GGUFReader, model: PreTrainedModel, token
 
 
 def _architecture(reader: GGUFReader) -> str:
-    return str(reader.fields["general.architecture"].contents())
+    return _text(reader, "general.architecture")
+
+
+def _text(reader: GGUFReader, field: str, otherwise: str = "") -> str:
+    return str(reader.fields[field].contents()) if field in reader.fields else otherwise
 
 
 def _stated(reader: GGUFReader, prefix: str) -> dict[str, Any]:

@@ -59,6 +59,25 @@ _LARGEST_GEMMAS = {"gemma2": 46, "gemma3": 62}
 """Number of blocks of the models for which llama.cpp scales attention by the model's width divided by its heads."""
 
 
+_REQUIRED = (
+    ("context_length",),
+    ("embedding_length",),
+    ("block_count",),
+    ("attention.head_count",),
+    ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"),
+)
+"""Settings without a default in llama.cpp, of which a file has one of each group; transformers would take its own."""
+_DEFAULT_THETA = 10_000.0
+"""llama.cpp's ``rope.freq_base``, if a file has none."""
+
+
+def missing_settings(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the settings that a GGUF file must have and lacks; names lack the architecture's prefix."""
+    for names in _REQUIRED:
+        if not any(name in settings for name in names):
+            yield " or ".join(names)
+
+
 def differing_settings(config: Any, settings: Mapping[str, Any]) -> Iterator[str]:  # noqa: ANN401
     """Yield the settings of a GGUF file that differ in its model's configuration, as ``name = value``.
 
@@ -90,7 +109,7 @@ def apply_settings(config: Any, architecture: str, settings: Mapping[str, Any]) 
         config.query_pre_attn_scalar = width
     rope = getattr(config, "rope_parameters", None)
     if isinstance(rope, dict) and "rope_theta" in rope:
-        rope["rope_theta"] = settings.get("rope.freq_base", rope["rope_theta"])
+        rope["rope_theta"] = settings.get("rope.freq_base", _DEFAULT_THETA)
         if "partial_rotary_factor" in rope and "rope.dimension_count" in settings:
             rope["partial_rotary_factor"] = settings["rope.dimension_count"] / _head_width(config)
     if getattr(config, "sliding_window", 0) is None and "attention.sliding_window" in settings:

@@ -51,6 +51,7 @@ _SAFE = {"trust_remote_code": False}
 _CONFIG = "model '{name}': its config.json cannot be used ({cause})"
 _TOKENIZER = "model '{name}': its tokenizer is missing or damaged ({cause})"
 _GGUF = "model '{name}': transformers cannot read this GGUF as a decoder with its tokenizer ({cause})"
+_MERGING = "automatic conversion of the weights"
 _OWN_CODE = (
     "model '{name}' needs custom code (auto_map in its configuration or tokenizer), which is never run; use a model "
     "whose architecture and tokenizer are part of transformers"
@@ -287,6 +288,9 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         # A relative path is the user's own, and may be part of any word.
         text = str(error).replace(str(path), name) if path is not None and path.is_absolute() else ""
         cause = one_line(UserError(text) if text else error)
+        if _MERGING in cause:
+            # It refers to a report that is not shown.
+            cause = "tensors that are merged on loading, such as those of experts, are missing or of unequal shapes"
         if is_about_own_code(error):
             problem = _OWN_CODE
         elif isinstance(error, ImportError):

@@ -27,6 +27,7 @@ _POSITIVE = (
     "topk_group",
 )
 _FACTORS = ("_alpha_factor", "_beta_factor")
+_OF_ROPE = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 _MOST_DIGITS = 20
 _LARGEST_TOKEN = 2**31 - 1
 """Any larger token fails late, where it is converted to an integer of torch."""
@@ -83,6 +84,8 @@ def _number_problems(key: str, value: float, settings: Mapping[Any, Any]) -> Ite
         key in _POSITIVE or key.endswith(_FACTORS) or (key == "sliding_window" and _is_windowed(settings))
     ) and value <= 0:
         yield f"{key} is {value} but must be positive"
+    if key in _OF_ROPE and ("rope_type" in settings or "type" in settings) and value <= 0:
+        yield f"{key} of the rotary embedding is {value} but must be positive"
     if key.endswith(_NOT_NEGATIVE) and value < 0:
         yield f"{key} is {value} but must not be negative"
     if key.endswith("_token_id") and value > _LARGEST_TOKEN:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
@@ -36,23 +36,21 @@ _WITHOUT_EFFECT = {
     "base_model_name_or_path",
     "ensure_weight_tying",
     "eva_config",
-    "exclude_modules",
     "fan_in_fan_out",
     "inference_mode",
-    "layers_pattern",
-    "layers_to_transform",
     "lora_dropout",
     "megatron_core",
     "peft_version",
     "qalora_group_size",
     "revision",
     "runtime_config",
-    "target_modules",
     "task_type",
 }
 """Settings for training, or that follow from the weights' names and shapes."""
 _UNREADABLE = (AttributeError, ArithmeticError, RecursionError, TypeError, ValueError, re.error)
-_READ = {"alpha_pattern", "lora_alpha", "r", "rank_pattern", "use_rslora"}
+_TARGETS = {"exclude_modules", "layers_pattern", "layers_to_transform", "target_modules"}
+_READ = {"alpha_pattern", "lora_alpha", "r", "rank_pattern", "use_rslora", *_TARGETS}
+_ALL_LINEAR = "all-linear"
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "bias": ("none",),
@@ -83,6 +81,7 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
         places = {tensor.header.name: (name_of(tensor.header.name) or "").removesuffix(".weight") for tensor in base}
         if left := sorted(adapter.pairs.keys() - set(places.values())):
             raise _NotPlainError(f"changes {left[0]}, for which its base model stores no separate weight")
+        adapter.check_targets(name for name in places.values() if isinstance(modules.get(name), (nn.Linear, Conv1D)))
         result = []
         for tensor in base:
             module = places[tensor.header.name]
@@ -98,6 +97,17 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
             "the result"
         ) from None
     return tuple(result)
+
+
+def _names(modules: Any, layer: str) -> bool:  # noqa: ANN401 - of JSON
+    """Whether a pattern, or one of a list of names, is that of a layer."""
+    if isinstance(modules, str):
+        return bool(re.fullmatch(modules, layer))
+    return any(layer == each or layer.endswith(f".{each}") for each in modules)
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - of JSON
+    return value if isinstance(value, list) else [value]
 
 
 class _Lora:
@@ -123,6 +133,29 @@ class _Lora:
             self.pairs[match["module"]][match["part"]] = header
         if not self.pairs:
             raise _NotPlainError("holds no matrices, so it would change nothing")
+
+    def check_targets(self, layers: Iterable[str]) -> None:
+        """Check that the settings and the matrices name the same layers; peft would ignore some matrices otherwise."""
+        for layer in layers:
+            is_target = self._is_target(layer)
+            if is_target is not None and is_target != (layer in self.pairs):
+                has, names = ("no", "") if is_target else ("a", "not ")
+                raise _NotPlainError(f"has {has} matrix for {layer}, which its settings do {names}name")
+
+    def _is_target(self, layer: str) -> bool | None:
+        """Whether the settings name a layer, by peft's rules; ``None`` if they do not say."""
+        targets, excluded = self._settings.get("target_modules"), self._settings.get("exclude_modules")
+        if not targets or targets == _ALL_LINEAR:
+            return None
+        if excluded and _names(excluded, layer):
+            return False
+        indices = self._settings.get("layers_to_transform")
+        if not _names(targets, layer) or isinstance(targets, str) or layer in targets or indices in (None, []):
+            return _names(targets, layer)
+        patterns = self._settings.get("layers_pattern") or r"[^.]*"
+        found = (re.match(rf".*\.{each}\.(\d+)\.", layer) for each in _listed(patterns))
+        index = next((int(match[1]) for match in found if match), None)
+        return index in _listed(indices)
 
     def applied(self, module: str, tensor: PlainTensor, *, is_transposed: bool) -> PlainTensor:
         """Return a layer's weight with its change; a layer may hold its weight with the inputs first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from forgetmeter.probes.declaration import Metric, TaskDeclaration
 from forgetmeter.probes.on_text.text_file import FILE, WINDOW, check_text_file, text_items
@@ -84,7 +85,7 @@ TASK = TaskDeclaration(
     name="perplexity",
     load=PerplexityTask,
     check=check_text_file,
-    options={"file": FILE, "window": WINDOW},
+    options={"file": replace(FILE, is_required=True), "window": WINDOW},
     thing="text",
     is_measured=True,
     metrics=(

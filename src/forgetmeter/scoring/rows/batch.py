@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from itertools import chain
 
 import numpy as np
@@ -132,6 +134,18 @@ class Batch:
     vocabulary: Readings
     encoded: Encoded | None
     real_tokens: int
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the input and the readings, by which other processes know the batch."""
+        encoded = () if self.encoded is None else vars(self.encoded).values()
+        tensors = (self.tokens, self.mask, self.positions, self.visible, self.rows, self.places)
+        content = sha256()
+        for each in chain(tensors, vars(self.single).values(), vars(self.vocabulary).values(), encoded):
+            content.update(repr(None if each is None else (each.dtype, each.shape)).encode())
+            if each is not None:
+                content.update(each.cpu().contiguous().numpy().data)
+        return content.hexdigest()
 
 
 def make_batch(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -27,6 +29,16 @@ class BatchReadings:
 
     tokens: TokenReadings
     vocabulary: VocabularyReadings
+
+    def __reduce__(self) -> tuple[Callable[..., BatchReadings], tuple[NDArray[Any], ...]]:
+        """Have other processes receive values; torch would send a place in memory, which is lost with its process."""
+        values = (*vars(self.tokens).values(), *vars(self.vocabulary).values())
+        return _of_arrays, tuple(value.numpy() for value in values)
+
+
+def _of_arrays(*arrays: NDArray[Any]) -> BatchReadings:
+    values = [torch.from_numpy(array) for array in arrays]
+    return BatchReadings(TokenReadings(*values[:2]), VocabularyReadings(*values[2:]))
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
