@@ -20,6 +20,7 @@ from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.from_gguf import conversion
 from forgetmeter.models.from_gguf.header import whole
 from forgetmeter.models.from_gguf.reading import each_read_once
+from forgetmeter.models.from_gguf.settings import differing_settings
 from forgetmeter.study.running import check_study, check_tasks, reader, run
 
 PRUNE = "l1_unstructured:overall:0.5"
@@ -132,8 +133,13 @@ def test_a_file_without_a_setting_that_has_no_default_is_refused(tmp_path: Path,
 
 def test_without_a_base_of_rotary_embeddings_it_is_that_of_llama_cpp(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
-    write_llama_gguf(path, rope__freq_base=None)
-    assert open_checkpoint(str(path)).config.rope_parameters["rope_theta"] == 10_000
+    write_llama_gguf(path)
+    config = open_checkpoint(str(path)).config
+    assert config.rope_parameters["rope_theta"] == 10_000
+    # As in configurations of Gemma 3.
+    config.rope_parameters["rope_theta"] = 1_000_000.0
+    assert list(differing_settings(config, {})) == ["rope.freq_base = 10000.0"]
+    assert list(differing_settings(config, {"rope.freq_base": 1e6})) == []
 
 
 @pytest.mark.usefixtures("unconverted")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checks.torch_compression import torch_compression
 from forgetmeter.models.roles.weight_map import weight_map
 
+_PLAIN = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
 
 
@@ -31,14 +33,15 @@ def refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
 def refuse_not_numbers(model: PreTrainedModel, name: str) -> None:
     """Refuse a model with NaN or infinity among its weights, which attention may hide: its answers would look valid.
 
-    Rows of embeddings are let through; they may belong to tokens that no text has, and others make answers NaN.
+    Quantized weights are not looked at. Rows of embeddings are let through: they may belong to tokens that no text has,
+    and otherwise make the answers NaN.
 
     Raises:
         UserError: It has such a weight.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     for parameter, values in model.named_parameters():
-        if id(values) in embeddings or not values.is_floating_point() or values.is_meta:
+        if id(values) in embeddings or values.dtype not in _PLAIN or type(values.data) is not Tensor or values.is_meta:
             continue
         if not bool(values.detach().isfinite().all()):
             raise UserError(f"model '{name}': {parameter} holds NaN or infinity; use an intact checkpoint")

@@ -67,8 +67,8 @@ _REQUIRED = (
     ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"),
 )
 """Settings without a default in llama.cpp, of which a file has one of each group; transformers would take its own."""
-_DEFAULT_THETA = 10_000.0
-"""llama.cpp's ``rope.freq_base``, if a file has none."""
+_DEFAULTS: dict[str, Any] = {"rope.freq_base": 10_000.0}
+"""llama.cpp's values of settings that a file may lack, where transformers has others."""
 
 
 def missing_settings(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -84,7 +84,8 @@ def differing_settings(config: Any, settings: Mapping[str, Any]) -> Iterator[str
     Names lack the architecture's prefix. Unknown settings count as different, since ignoring them could load a
     different model.
     """
-    for name, said in settings.items():
+    unsaid = {name: value for name, value in _DEFAULTS.items() if _ropes(config) != [{}]}
+    for name, said in {**unsaid, **settings}.items():
         if name in _DESCRIPTIONS or (name in _NEUTRAL and said == _NEUTRAL[name]):
             continue
         if name in _COMPUTED:
@@ -109,7 +110,7 @@ def apply_settings(config: Any, architecture: str, settings: Mapping[str, Any]) 
         config.query_pre_attn_scalar = width
     rope = getattr(config, "rope_parameters", None)
     if isinstance(rope, dict) and "rope_theta" in rope:
-        rope["rope_theta"] = settings.get("rope.freq_base", _DEFAULT_THETA)
+        rope["rope_theta"] = settings.get("rope.freq_base", rope["rope_theta"])
         if "partial_rotary_factor" in rope and "rope.dimension_count" in settings:
             rope["partial_rotary_factor"] = settings["rope.dimension_count"] / _head_width(config)
     if getattr(config, "sliding_window", 0) is None and "attention.sliding_window" in settings:
