@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,32 @@ from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.study.running import run
 
 MEMORY = 4 * 2**30
+
+
+class Seen(Progress):
+    """Notes stages and finished cells, and does something once, after a call."""
+
+    def __init__(self, then: Any = None, *, after: str = "cell_finished") -> None:
+        self.stages: list[str] = []
+        self.finished: list[str] = []
+        self.started: Counter[str] = Counter()
+        self._then, self._after = then, after
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        self.started[f"{cell.variant.id} {cell.task}"] += 1
+        self._do("cell_started")
+
+    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
+        self.finished.append(f"{cell.variant.recipe} {cell.task}")
+        self._do("cell_finished")
+
+    def _do(self, name: str) -> None:
+        if self._then is not None and name == self._after:
+            then, self._then = self._then, None
+            then()
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +101,40 @@ def test_cells_of_a_lost_node_are_run_by_others(study: dict[str, Any], tmp_path:
     progress = Seen(then=lambda: cluster.remove_node(added, allow_graceful=False))
     finished = run(study, executor="ray", address=cluster.address, progress=progress)
     assert (finished.computed, finished.failures) == (10, ())
+    assert stored(study["output"]) == stored(alone["output"])
+    assert any("was lost" in stage for stage in progress.stages)
+
+
+class Killing(Seen):
+    """Ends a node at random, without notice, and adds another one, as often as told."""
+
+    def __init__(self, cluster: Cluster, *, times: int) -> None:
+        super().__init__()
+        self._cluster, self._dice, self.left = cluster, random.Random(0), times
+        self.node = self._added()
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        if self.left and self._dice.random() < 0.3:
+            self.left -= 1
+            self._cluster.remove_node(self.node, allow_graceful=False)
+            self.node = self._added()
+
+    def _added(self) -> Any:
+        return self._cluster.add_node(num_cpus=1, memory=MEMORY, object_store_memory=100 * 2**20)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
+def test_nodes_killed_at_random_change_nothing(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
+    levels = [f"l1_unstructured:overall:{level / 100}" for level in range(1, 30)]
+    study |= {"recipes": levels, "tasks": study["tasks"][:2], "evaluation.limit": 10}
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    progress = Killing(cluster, times=max(2, int(os.environ.get("FORGETMETER_KILLS", "8")) // 10))
+    finished = run(study, executor="ray", address=cluster.address, progress=progress)
+    cluster.remove_node(progress.node)
+    assert progress.left == 0
+    assert finished.failures == ()
     assert stored(study["output"]) == stored(alone["output"])
     assert any("was lost" in stage for stage in progress.stages)
 
@@ -148,32 +210,6 @@ def test_a_node_with_another_version_says_so() -> None:
     start = WorkerStart(worker=1, cpus=1, beside=1, folder=".", version="0.0.1")
     with pytest.raises(UserError, match="has forgetmeter .*, but 0.0.1 started the run; install the same version"):
         run_share(None, start, None)  # type: ignore[arg-type]
-
-
-class Seen(Progress):
-    """Notes stages and finished cells, and does something once, after a call."""
-
-    def __init__(self, then: Any = None, *, after: str = "cell_finished") -> None:
-        self.stages: list[str] = []
-        self.finished: list[str] = []
-        self.started: Counter[str] = Counter()
-        self._then, self._after = then, after
-
-    def stage(self, text: str) -> None:
-        self.stages.append(text)
-
-    def cell_started(self, cell: Cell, *, items: int) -> None:
-        self.started[f"{cell.variant.id} {cell.task}"] += 1
-        self._do("cell_started")
-
-    def cell_finished(self, cell: Cell, *, seconds: float) -> None:
-        self.finished.append(f"{cell.variant.recipe} {cell.task}")
-        self._do("cell_finished")
-
-    def _do(self, name: str) -> None:
-        if self._then is not None and name == self._after:
-            then, self._then = self._then, None
-            then()
 
 
 def cells(study: dict[str, Any]) -> Any:
