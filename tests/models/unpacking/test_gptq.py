@@ -227,6 +227,16 @@ def test_values_that_are_not_possible_are_refused(checkpoint: Path, tmp_path: Pa
         load(zero)
 
 
+@pytest.mark.parametrize("zero_offset", [0, 1])
+def test_zero_points_that_contradict_the_configuration_are_refused(zero_offset: int, tmp_path: Path) -> None:
+    """Symmetric weights stored in one version of the format and read as the other would all be shifted."""
+    packer = gptq_packer(symmetric=True, zero_offset=zero_offset)
+    form = ("gptq", "gptq_v2")[zero_offset]
+    packed_checkpoint(wide_llama(), tmp_path, packer, gptq(sym=True, checkpoint_format=form))
+    with pytest.raises(UserError, match="has zero points other than 8, although its configuration says sym; either"):
+        load(tmp_path)
+
+
 AUTO_ROUND = {"quant_method": "auto-round"}
 
 

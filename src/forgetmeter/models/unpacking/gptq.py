@@ -39,6 +39,7 @@ class Gptq(PartsByName):
         self._bits = None if any(method.get(key) for key in _PER_LAYER) else method.get("bits")
         self._group_size = None if any(method.get(key) for key in _PER_LAYER) else method.get("group_size")
         self._is_ordered = bool(method.get("desc_act"))
+        self._is_symmetric = bool(method.get("sym")) and not any(method.get(key) for key in _PER_LAYER)
         self._zero_offset = zero_offset
 
     def shape(self, parts: Mapping[str, TensorHeader]) -> tuple[int, int]:
@@ -75,12 +76,18 @@ class Gptq(PartsByName):
         """Return the weight, ``(output units, input units)``.
 
         Raises:
-            LayoutError: ``g_idx`` names a group that does not exist, or a zero point can be read in two ways.
+            LayoutError: ``g_idx`` names a group that does not exist, or zero points can be read in two ways, or
+                contradict the configuration.
         """
         scales = parts["scales"].to(torch.float32)
         groups, outputs = scales.shape
         bits = parts["qzeros"].shape[1] * _WORD // outputs
         zeros = self._zeros(parts["qzeros"].T, bits).T
+        if self._is_symmetric and bool((zeros != (middle := 1 << (bits - 1))).any()):
+            raise LayoutError(
+                f"has zero points other than {middle}, although its configuration says sym; either that or its "
+                "checkpoint_format is wrong"
+            )
         integers = unpacked(parts["qweight"], bits)
         group = parts["g_idx"].long() if "g_idx" in parts else self._in_order(len(integers), groups)
         if bool((group < 0).any()) or bool((group >= groups).any()):
