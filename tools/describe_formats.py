@@ -55,16 +55,16 @@ the published layout, and reads it. The tests check every row.
   so recipes can be applied to them. *Kernel* means that the library that owns the format runs the model. *Plain*
   weights are used as stored.
 - **Needs**: the package to install for this format, beyond forgetmeter's own requirements.
-- **Logits**: the largest difference between its logits and those of the same weights in plain float32. *Equal* means at
-  most 0.00001. Formats whose kernels also round activations differ; so does compressed-tensors' NVFP4, whose weights
-  the library unpacks to bfloat16.
+- **Logits**: the largest difference between the model's logits and those of the same weights in plain float32. *Equal*
+  means at most 0.00001. Formats whose kernels also round activations differ; so does compressed-tensors' NVFP4, whose
+  weights the library unpacks to bfloat16.
 - **Tried on**: the devices on which a test reads this format.
 
 """
 _REFUSED = """\
 ## Refused
 
-These are refused before any work, with one line and exit code 2, because forgetmeter cannot read the format, or
+These are refused before any work, with a one-line error and exit code 2, because forgetmeter cannot read the format, or
 needs a package or device that was missing when this table was generated:
 
 """

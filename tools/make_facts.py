@@ -28,7 +28,9 @@ def main() -> int:
     """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(description="Make the built-in facts from data packages.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--check", action="store_true", help="only print what would change; exit status 1 if anything")
+    what.add_argument(
+        "--check", action="store_true", help="only print what would change; exit status 1 if anything would"
+    )
     what.add_argument("--write", action="store_true", help="print what changes, and replace the facts file")
     what.add_argument("--sample", type=int, metavar="N", help="draw N recorded facts from all relations")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")

@@ -38,9 +38,11 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
     yield from _reader_problems(request, model, matrices)
     steps = quantizing(request.recipe)
     if not steps:
+        zeroes = any(load_method(step.method).declaration.effect == "zeroes" for step in request.recipe.steps)
+        why = " (current releases of compressed-tensors do not compress zeros)" if zeroes else ""
         yield (
-            f"--format compressed-tensors stores low-bit weights, and '{request.recipe}' produces none (current "
-            "releases do not compress zeros); choose --format dense"
+            f"--format compressed-tensors stores low-bit weights, and '{request.recipe}' produces none{why}; choose "
+            "--format dense"
         )
     selected = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
     other = next((matrix for matrix in selected if matrix.form != "linear"), None)

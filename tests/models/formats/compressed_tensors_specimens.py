@@ -98,7 +98,8 @@ def _extremes(weight: Tensor, arguments: Any) -> tuple[Tensor, Tensor]:
 
 
 def _specimen(form: str, variant: str, *settings: Mapping[str, Any]) -> Specimen:
-    makers = "llm-compressor, `forgetmeter compress`" if form == "pack-quantized" else "llm-compressor"
+    is_ours = form == "pack-quantized" and "symmetric" in variant
+    makers = "llm-compressor, `forgetmeter compress`" if is_ours else "llm-compressor"
     return Specimen(f"compressed-tensors {form}", variant, makers, writer(form, *settings), "compressed-tensors")
 
 
