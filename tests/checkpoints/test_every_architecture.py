@@ -49,6 +49,25 @@ def test_written_checkpoints_load_as_the_compressed_model(
         torch.testing.assert_close(logits_of(loaded(out)), logits_of(in_memory(tmp_path / "source", recipe)))
 
 
+@pytest.mark.parametrize("recipe", ["l1_unstructured:overall:0.5", "drop_layers:overall:0.5"])
+@pytest.mark.parametrize("name", ["xlstm", "nemotron_h"])
+def test_models_whose_caches_cannot_be_made_are_checked_without(name: str, recipe: str, tmp_path: Path) -> None:
+    """As they are scored; transformers cannot make the caches of these."""
+    torch.manual_seed(0)
+    if name == "xlstm":
+        sizes = {"hidden_size": 64, "num_heads": 4, "num_hidden_layers": 2, "qk_dim_factor": 0.5}
+        model = transformers.xLSTMForCausalLM(transformers.xLSTMConfig(vocab_size=VOCABULARY, **sizes))
+    else:
+        kinds = ["mamba", "mlp", "mamba", "attention"]
+        sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2}
+        mamba = {"mamba_num_heads": 8, "mamba_head_dim": 16, "ssm_state_size": 16, "n_groups": 2, "head_dim": 16}
+        config = transformers.NemotronHConfig(vocab_size=VOCABULARY, layers_block_type=kinds, **sizes, **mamba)
+        model = transformers.NemotronHForCausalLM(config)
+    model.save_pretrained(tmp_path / "source")
+    written = compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "out")
+    assert written.folder == tmp_path / "out"
+
+
 def _must_not_be_reached(*_: object) -> None:
     raise AssertionError("something was written before it was refused")
 

@@ -146,8 +146,10 @@ def _counts(model: PreTrainedModel, path: str, length: int) -> Iterator[tuple[An
         stack = next((name for name in _COUNTS if name in path.split(".")), None)
         names = _COUNTS[stack] if stack is not None and config.is_encoder_decoder else ()
         name = next((name for name in names if hasattr(config, name)), "num_hidden_layers")
-        if getattr(config, name, None) == length:
-            yield config, name
+        # xLSTM's is the second one.
+        for each in (name, "num_blocks"):
+            if getattr(config, each, None) == length:
+                yield config, each
 
 
 def _configs(model: PreTrainedModel, path: str) -> list[Any]:
