@@ -25,7 +25,7 @@ from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.models.loading import load
-from forgetmeter.models.on_disk.quantization import described, maker_of, may_share_ranges
+from forgetmeter.models.on_disk.quantization import described, maker_of, may_share_ranges, misread_setting
 from forgetmeter.records.item import Item, Request, Requests
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.frontier import frontiers
@@ -36,6 +36,7 @@ from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.study.running import check_study, reader, run
 
 PRUNE = "l1_unstructured:overall:0.5"
+ZERO_POINTS = {"num_bits": 4, "type": "int", "symmetric": False, "strategy": "group", "group_size": 32}
 GROUP = {"weights": {"num_bits": 4, "type": "int"}, "input_activations": {"num_bits": 8}}
 PACKED = {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": GROUP}}
 TORCHAO = {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int4WeightOnlyConfig"}}}
@@ -275,3 +276,30 @@ def test_list_scopes_and_compress_give_both_sizes_of_a_gguf(tmp_path: Path) -> N
     print_scopes_of(str(tmp_path / "model.gguf"), stream)
     (said,) = [line for line in stream.getvalue().splitlines() if "as stored (GGUF, mostly F32)" in line]
     assert said in compress_checkpoint(tmp_path / "model.gguf", PRUNE, tmp_path / "out").notes
+
+
+def groups(*weights: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**PACKED, "config_groups": {f"group_{n}": {"weights": each} for n, each in enumerate(weights)}, **more}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"num_bits": 8}, {"group_size": 64}, {"symmetric": True}, {"strategy": "channel", "group_size": None}],
+)
+def test_layers_that_transformers_unpacks_with_settings_of_others_are_refused(other: dict[str, Any]) -> None:
+    says = misread_setting(groups(ZERO_POINTS, ZERO_POINTS | other))
+    assert says == "its layers have different settings, and transformers would unpack all with those of the first group"
+    # Its own kernels have settings for each layer.
+    symmetric = ZERO_POINTS | {"symmetric": True}
+    if other != {"symmetric": True}:
+        assert misread_setting(groups(symmetric, symmetric | other)) is None
+    assert misread_setting(groups(ZERO_POINTS, ZERO_POINTS | {"observer": "mse"})) is None
+
+
+def test_transformed_activations_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    method = groups(ZERO_POINTS, transform_config={"config_groups": {"R4": {"type": "hadamard"}}})
+    folder = changed(llama_folder, tmp_path / "transformed", quantization_config=method)
+    with pytest.raises(
+        UserError, match=r"transforms activations \(transform_config\), which transformers ignores; use"
+    ):
+        open_checkpoint(folder).check()

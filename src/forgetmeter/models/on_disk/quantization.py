@@ -105,12 +105,31 @@ def is_dequantized(method: Mapping[str, Any]) -> bool:
     """
     if method.get("quant_method") != "compressed-tensors":
         return method.get("quant_method") in _DEQUANTIZED
-    groups = method.get("config_groups")
-    schemes = [each for each in groups.values() if isinstance(each, Mapping)] if isinstance(groups, Mapping) else []
-    forms = {method.get("format"), *(each.get("format") for each in schemes)}
-    weights = [each["weights"] for each in schemes if isinstance(each.get("weights"), Mapping)]
-    has_zero_points = any(each.get("symmetric") is False for each in weights)
+    forms = {method.get("format"), *(each.get("format") for each in _schemes(method))}
+    has_zero_points = any(each.get("symmetric") is False for each in _of_weights(method))
     return bool(forms & set(_IN_BFLOAT16)) or ("pack-quantized" in forms and has_zero_points)
+
+
+def _schemes(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    groups = method.get("config_groups")
+    return [each for each in groups.values() if isinstance(each, Mapping)] if isinstance(groups, Mapping) else []
+
+
+def _of_weights(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each["weights"] for each in _schemes(method) if isinstance(each.get("weights"), Mapping)]
+
+
+def misread_setting(method: Mapping[str, Any]) -> str | None:
+    """Return what transformers would misread of a checkpoint of compressed-tensors, as a part of a sentence."""
+    if method.get("quant_method") != "compressed-tensors":
+        return None
+    if method.get("transform_config"):
+        return "it transforms activations (transform_config), which transformers ignores"
+    first, *others = _of_weights(method) or [{}]
+    settings = {key for each in (first, *others) for key in each} - {"observer", "observer_kwargs"}
+    if is_dequantized(method) and any(each.get(key) != first.get(key) for each in others for key in settings):
+        return "its layers have different settings, and transformers would unpack all with those of the first group"
+    return None
 
 
 def float32_bytes(model: PreTrainedModel) -> int:

@@ -23,6 +23,7 @@ from forgetmeter.basics.plural import listed
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.files.model_files import TensorHeader
+from forgetmeter.models.on_disk.quantization import misread_setting
 from forgetmeter.models.on_disk.recomputed_tensors import RecomputedTensors, read_tensor, spellings
 from forgetmeter.models.roles.output_head import find_head
 
@@ -109,6 +110,8 @@ def refuse_misread_weights(headers: Iterable[TensorHeader], method: Mapping[str,
             raise _not_plain(few_bits, tensors, name)
         return
     quant_method = _known_method(method, name)
+    if problem := misread_setting(method):
+        raise UserError(f"model '{name}' is quantized ({quant_method}), but {problem}; use another checkpoint of it")
     if few_bits is None and not any(_BESIDE_QUANTIZED.search(key.rpartition(".")[2]) for key in tensors):
         raise UserError(
             f"model '{name}': config.json says that it is quantized ({quant_method}), but its weights are plain; "
