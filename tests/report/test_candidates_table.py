@@ -90,7 +90,8 @@ def test_the_headline_names_the_smallest_without_a_loss_and_the_one_that_forgot_
     assert sentences(THREE).endswith(
         "The smallest candidate without a significant loss of accuracy is ./base-pruned (0.001 MB, 90.0% of the "
         "original). It forgets 5.0% of that; the change in accuracy is not significant (drop 0.1 points, -0.2 to 2.0). "
-        "./base-GPTQ forgets most: 30.0% of that. 1 of 3 candidates changes accuracy significantly."
+        "./base-GPTQ forgets most: 30.0% of what the baseline gets right. 1 of 3 candidates changes accuracy "
+        "significantly."
     )
 
 
@@ -102,7 +103,8 @@ def test_the_headline_where_every_candidate_loses_and_where_there_is_one() -> No
     ]
     assert sentences(summary_of(dict(cells), {})).endswith(
         "8-bit (both) costs 90.0% of that. Every candidate loses accuracy significantly; ./base-GPTQ forgets least: "
-        "30.0% of that. ./base-pruned forgets most: 60.0% of that. 3 of 3 variants change accuracy significantly."
+        "30.0% of what the baseline gets right. ./base-pruned forgets most: 60.0% of what the baseline gets right. "
+        "3 of 3 variants change accuracy significantly."
     )
     assert sentences(summary_of(dict(cells[:1]), {})).endswith(
         "./base-GPTQ costs 30.0% of that. 1 of 1 candidate changes accuracy significantly."

@@ -11,13 +11,15 @@ from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.lm_eval.prompting import ChatTemplate
 
 
-def chat_template_of(tokenizer: PreTrainedTokenizerBase, model: str) -> ChatTemplate:
+def chat_template_of(
+    tokenizer: PreTrainedTokenizerBase, model: str, *, system_instruction: str | None = None
+) -> ChatTemplate:
     """Return a function that renders messages by a tokenizer's template, like lm-evaluation-harness's ``hf`` (0.4.13).
 
-    System messages are left out if the template rejects them.
+    A task's own system messages are left out if the template rejects them.
 
     Raises:
-        UserError: The tokenizer has no template.
+        UserError: The tokenizer has no template, or it rejects the user's system instruction.
     """
     if not tokenizer.chat_template:
         raise UserError(f"chat_template: the tokenizer of model '{model}' has no chat template; omit chat_template")
@@ -34,11 +36,19 @@ def chat_template_of(tokenizer: PreTrainedTokenizerBase, model: str) -> ChatTemp
 
         try:
             return rendered(messages)
-        except TemplateError:
+        except TemplateError as error:
+            if system_instruction:
+                raise UserError(
+                    f"system_instruction: the chat template of model '{model}' rejects system messages "
+                    f"({one_line(error)}); omit system_instruction"
+                ) from error
             return rendered([message for message in messages if message["role"] != "system"])
 
     try:
-        render([{"role": "user", "content": "Hello"}])
+        system = [{"role": "system", "content": system_instruction}] if system_instruction else []
+        render([*system, {"role": "user", "content": "Hello"}])
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"chat_template: that of model '{model}' cannot be used ({one_line(error)})") from error
     return render

@@ -16,7 +16,11 @@ from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.run_store import SCHEMA_VERSION
 from forgetmeter.specs.model_reference import ModelReference
 
-_PACKAGES = ("forgetmeter", "torch", "transformers", "lm_eval", "datasets", "tokenizers", "numpy")
+_PACKAGES = (
+    *("forgetmeter", "torch", "transformers", "lm_eval", "datasets", "tokenizers", "numpy"),
+    # Kernels of quantized models.
+    *("torchao", "compressed_tensors"),
+)
 
 
 def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict[str, Any]:

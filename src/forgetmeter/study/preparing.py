@@ -250,7 +250,9 @@ def _prompting(checked: CheckedStudy) -> Prompting:
     template = None
     if evaluation.chat_template:
         (model,) = study.models
-        template = chat_template_of(checked.checkpoints[model].tokenizer, str(model))
+        template = chat_template_of(
+            checked.checkpoints[model].tokenizer, str(model), system_instruction=evaluation.system_instruction
+        )
     return Prompting(evaluation.num_fewshot, evaluation.system_instruction, template)
 
 

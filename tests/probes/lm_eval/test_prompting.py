@@ -204,6 +204,20 @@ def test_a_template_that_fails_is_refused() -> None:
         chat_template_of(with_template("{{ raise_exception('no way') }}"), "tiny")
 
 
+def test_a_template_without_a_system_role_refuses_an_instruction() -> None:
+    """Gemma's; lm-evaluation-harness leaves the instruction out, and only logs that it does."""
+    tokenizer = with_template(
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not "
+        "supported') }}{% endif %}{{ m.content }}{% endfor %}"
+    )
+    says = "system_instruction: the chat template of model 'tiny' rejects system messages .System role not supported"
+    with pytest.raises(UserError, match=says):
+        chat_template_of(tokenizer, "tiny", system_instruction="Be brief.")
+    # A task's own description is left out, as by lm-evaluation-harness.
+    messages = [{"role": "system", "content": "Answer."}, {"role": "user", "content": "Hello"}]
+    assert chat_template_of(tokenizer, "tiny")(messages) == "Hello"
+
+
 def test_a_task_that_never_has_examples_says_so(folder: Path) -> None:
     (remark,) = load_task("never", prompting=Prompting(num_fewshot=3)).description.remarks
     assert remark == "task 'never': its definition allows no few-shot examples, so num_fewshot is ignored"

@@ -175,11 +175,11 @@ def _candidates(cells: Sequence[CellSummary], sizes: Mapping[str, Size]) -> Iter
         yield _outcome("It", best)
     elif not kept:
         best, retained = max(known, key=lambda each: each[1].value)
-        least = percent(1 - retained.value)
-        yield f"Every candidate loses accuracy significantly; {_name(best)} forgets least: {least} of that."
+        least = f"{percent(1 - retained.value)} of what the baseline gets right"
+        yield f"Every candidate loses accuracy significantly; {_name(best)} forgets least: {least}."
     worst, retained = min(known, key=lambda each: each[1].value)
     if retained.value < 1 and worst is not best:
-        yield f"{_name(worst)} forgets most: {percent(1 - retained.value)} of that."
+        yield f"{_name(worst)} forgets most: {percent(1 - retained.value)} of what the baseline gets right."
 
 
 def _name(cell: CellSummary) -> str:
