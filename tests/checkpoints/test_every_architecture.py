@@ -14,6 +14,8 @@ import torch
 import transformers
 from checkpoints.reloading import in_memory, loaded
 from models.architectures import ARCHITECTURES, HIDDEN, VOCABULARY, logits_of, make_architecture
+from safetensors.torch import load_file, save_file
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from transformers import PreTrainedModel
 
 from forgetmeter.checkpoints import compressing
@@ -66,6 +68,23 @@ def test_models_whose_caches_cannot_be_made_are_checked_without(name: str, recip
     model.save_pretrained(tmp_path / "source")
     written = compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "out")
     assert written.folder == tmp_path / "out"
+
+
+@pytest.mark.parametrize("copies", ["one", "each"])
+def test_weights_that_layers_share_are_written_once(copies: str, tmp_path: Path) -> None:
+    """Some files have a copy for each layer, of which transformers reads one."""
+    model = CONFIGURATIONS["zamba as decoder"].model()
+    model.save_pretrained(tmp_path / "source")
+    if copies == "each":
+        values = load_file(tmp_path / "source" / "model.safetensors")
+        more = dict(model.named_parameters(remove_duplicate=False))
+        more = {name: tensor.detach().clone() for name, tensor in more.items() if name != "lm_head.weight"}
+        assert len(more) > len(values)
+        save_file(values | more, tmp_path / "source" / "model.safetensors", metadata={"format": "pt"})
+    recipe = "l1_unstructured:overall:0.5"
+    compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "out", check=False)
+    torch.testing.assert_close(logits_of(loaded(tmp_path / "out")), logits_of(in_memory(tmp_path / "source", recipe)))
+    compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "checked")
 
 
 def _must_not_be_reached(*_: object) -> None:

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.forms.deferred_weight import DeferredWeight
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
+from forgetmeter.compression.surgery.block_dropping import shared_parameters
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.files.safetensors_file import StoredTensor, stored_tensor
 from forgetmeter.models.on_disk.stored_weights import name_in, refuse_overflow
@@ -101,6 +102,12 @@ def open_source(checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> Sou
             entries[key] = Entry(header.name, stored, _dtype(model, key, stored, dtype))
         else:
             unused.append(header.name)
+    weights = {matrix.parameter for matrix in checkpoint.matrices if matrix.tied_to is None}
+    for first, *others in shared_parameters(model).values():
+        if first in weights & entries.keys():
+            # Layers share it, and the file has a copy for each: the others would keep their old values.
+            for name in others:
+                entries.pop(name, None)
     return Source(checkpoint, entries, tuple(unused), tuple(converted))
 
 

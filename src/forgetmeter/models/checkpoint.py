@@ -40,6 +40,7 @@ from forgetmeter.models.on_disk.stored_weights import (
     refuse_misread_weights,
     refuse_overflown,
     refuse_unread_tensors,
+    tie_copies,
 )
 from forgetmeter.models.on_disk.wrapper_names import refuse_wrapper_names
 from forgetmeter.models.roles.weight_map import weight_map
@@ -274,6 +275,8 @@ class Checkpoint:
         placed = self._check(model, report, self.headers)
         if options.get("dtype") == torch.float16:
             refuse_overflown(placed, model)
+        if options.get("device_map") == "meta":
+            tie_copies(placed, model)
         return model
 
     def _check(self, model: PreTrainedModel, report: Any, headers: Iterable[TensorHeader]) -> tuple[PlacedTensor, ...]:  # noqa: ANN401

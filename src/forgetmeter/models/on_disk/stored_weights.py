@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
@@ -250,6 +251,26 @@ def refuse_doubled_tensors(placed: Iterable[PlacedTensor], model: PreTrainedMode
                 f"model '{name}': the checkpoint holds the same tensor twice ({twice}), and only one would be read; "
                 "remove the wrong one, or fetch the checkpoint again"
             )
+
+
+def tie_copies(placed: Iterable[PlacedTensor], model: PreTrainedModel) -> None:
+    """Tie layers that share a weight of which the checkpoint has equal copies, in a model on the ``meta`` device.
+
+    There, transformers cannot compare the copies, and leaves them apart. Copies of embeddings stay apart.
+    """
+    headers = {each.key: each.header for each in placed}
+    embedding = model.get_input_embeddings().weight
+    for name, source in model.all_tied_weights_keys.items():
+        if not {name, source} <= headers.keys():
+            continue
+        first, second = map(model.get_parameter_or_buffer, (source, name))
+        if (
+            first is second
+            or first is embedding
+            or not torch.equal(read_tensor(headers[source]), read_tensor(headers[name]))
+        ):
+            continue
+        setattr(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], first)
 
 
 def _unnumbered(path: str) -> str:
