@@ -20,7 +20,7 @@ from quick_commands import forgetmeter
 from stored_tables import stored
 
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress
+from forgetmeter.executors.executor import Progress, Read, Unit, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.executors.registry import executor_named
 from forgetmeter.executors.workers import WorkersExecutor
@@ -55,6 +55,22 @@ def test_the_answers_are_the_same_if_several_processes_read_a_cell(
     assert stored(study["output"]) == stored(alone["output"])
     tokens = [[cell.tokens for cell in open_run(each["output"]).summary.cells] for each in (study, alone)]
     assert tokens[0] == tokens[1]
+
+
+class ReadElsewhere:
+    """Runs cells as if others had read a part of them, with states that they reused."""
+
+    def execute(self, work: Work, progress: Progress) -> None:
+        read = Read({}, 100.0, is_timed=False)
+        LocalExecutor().execute_units(work, [Unit([cell], None, read) for cell in work.cells], progress)
+
+
+def test_the_time_of_shares_counts(study: dict[str, Any]) -> None:
+    run(study | {"tasks": study["tasks"][1:2]}, executor=ReadElsewhere())
+    for cell in open_run(study["output"]).run.cells:
+        assert cell.seconds is not None
+        assert cell.seconds > 100
+        assert not cell.is_timed
 
 
 class Started(Progress):

@@ -90,14 +90,17 @@ class Read:
     Attributes:
         batches: The readings of batches, by ``Batch.digest``.
         seconds: The time this took.
+        is_timed: Whether it is that of all of the variant's computation.
     """
 
     batches: Mapping[str, BatchReadings] = field(default_factory=dict)
     seconds: float = 0.0
+    is_timed: bool = True
 
     def __add__(self, other: Read) -> Read:
         """Return both."""
-        return Read({**self.batches, **other.batches}, self.seconds + other.seconds)
+        batches = {**self.batches, **other.batches}
+        return Read(batches, self.seconds + other.seconds, self.is_timed and other.is_timed)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,8 @@ class _CellWork:
         self._progress.cell_started(cell, items=len(items))
         prepared = self._prepare(engine, cell.task, range(len(items)), is_whole=True)
         start = time.perf_counter()
-        return Read(engine.read_share(prepared, number, shares), time.perf_counter() - start)
+        batches = engine.read_share(prepared, number, shares)
+        return Read(batches, time.perf_counter() - start, self._is_timed)
 
     def _installed(self, variant: Variant) -> AbstractContextManager[None]:
         """Install a variant and store it; undone at the end."""
@@ -208,7 +209,7 @@ class _CellWork:
             judgement,
             items_hash=work.store.read_items_hash(cell.task),
             precision=work.evaluation.precision if is_stopped else None,
-            is_timed=self._is_timed,
+            is_timed=self._is_timed and read.is_timed,
             matrices=self._matrices,
             computed_on=self._computed_on,
         )
