@@ -120,7 +120,7 @@ class MethodDeclaration:
         counterpart: For a structured method, the unstructured one that ranks weights by the same criterion.
         revision: Number that grows with each change of its variants' answers; a run does not mix them.
         advised_levels: Levels that ``advise`` tries over the scope ``overall``; ``None`` for a method without a level.
-            The built-in methods' candidates are ``preset:advice``.
+            Those of the built-in methods are in ``preset:advice``.
     """
 
     name: str
