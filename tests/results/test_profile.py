@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from quick_commands import forgetmeter
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch.utils.flop_counter import FlopCounterMode
 
 from forgetmeter.basics.processor import processor_name
@@ -21,7 +22,7 @@ from forgetmeter.probes.loading import load_task
 from forgetmeter.report.formats.profile_text import profile_text
 from forgetmeter.report.words.run_facts import run_facts
 from forgetmeter.results.results import Results, open_run
-from forgetmeter.scoring.arithmetic import operations, product_rate
+from forgetmeter.scoring.arithmetic import are_used_once, operations, product_rate
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.study.running import run
 
@@ -97,6 +98,21 @@ def test_operations_are_those_that_torch_counts_without_padding(model: str) -> N
     elsewhere = prepared.tokens - sum(len(batch.rows) for batch in prepared.batches)
     transform = sum(matrix.size for matrix in matrices if matrix.role.component == "head_transform")
     assert needed + 2 * transform * elsewhere == counted
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("llama as decoder", True),
+        ("bert as encoder", True),
+        ("qwen2_moe as decoder", True),
+        ("albert as encoder", False),
+        ("zamba as decoder", False),
+    ],
+)
+def test_matrices_that_several_layers_share_are_not_counted(name: str, expected: bool) -> None:
+    model = CONFIGURATIONS[name].model()
+    assert are_used_once(weight_map(model), model) == expected
 
 
 def test_a_product_is_measured_at_least_once() -> None:

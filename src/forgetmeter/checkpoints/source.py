@@ -12,11 +12,10 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.forms.deferred_weight import DeferredWeight
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, by_matrix
-from forgetmeter.compression.surgery.block_dropping import shared_parameters
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.files.safetensors_file import StoredTensor, stored_tensor
 from forgetmeter.models.on_disk.stored_weights import name_in, refuse_overflow
-from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import shared_parameters, weight_map
 from forgetmeter.specs.role import Matrix
 
 

@@ -86,7 +86,7 @@ class CellAnswers:
             items_hash: Hash of the task's items.
             precision: If asking stopped early, how precisely the drop had to be known.
             is_timed: Whether the time is that of all of the variant's computation.
-            matrices: The model's weight matrices; ``None`` if another runtime answers.
+            matrices: The model's weight matrices; ``None`` if another runtime answers, or if layers share some.
             computed_on: The hardware; ``None`` if another runtime answers.
         """
         dropped: Counter[str] = Counter()

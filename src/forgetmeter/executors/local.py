@@ -33,7 +33,7 @@ from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
 from forgetmeter.runs.run_store import UnwritableError
-from forgetmeter.scoring.arithmetic import product_rate
+from forgetmeter.scoring.arithmetic import are_used_once, product_rate
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.reused_states import IN_FILES, IN_MEMORY, ReusedStates, block_list, unchanged_blocks
@@ -228,7 +228,7 @@ class _CellWork:
 
     @property
     def _matrices(self) -> Sequence[Matrix] | None:
-        """The matrices that the installed variant computes with; ``None`` if another runtime answers."""
+        """The matrices that the installed variant computes with once; ``None`` if it has others, or is not here."""
         return None
 
     @property
@@ -287,6 +287,7 @@ class _ModelWork(_CellWork):
         recipes = {cell.variant.recipe for cell in cells}
         calibration = calibration_for(loaded, recipes)
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
+        self._are_used_once = are_used_once(self._compressor.matrices, loaded.model)
         self._reused = self._reusable(cells)
         self._own = Engine(loaded, batch_tokens=work.evaluation.batch_tokens, reused=self._reused)
         self._engines = {self._own.shared: self._own}
@@ -316,7 +317,9 @@ class _ModelWork(_CellWork):
         return hardware(self._loaded.model.device)
 
     @property
-    def _matrices(self) -> Sequence[Matrix]:
+    def _matrices(self) -> Sequence[Matrix] | None:
+        if not self._are_used_once:
+            return None
         return [matrix for matrix in self._compressor.matrices if matrix.block not in self._dropped]
 
     def _start_reuse(self, reused: ReusedStates, variant: Variant) -> None:

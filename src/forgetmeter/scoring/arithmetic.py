@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 
 import torch
+from transformers import PreTrainedModel
 
+from forgetmeter.models.roles.weight_map import shared_parameters
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.specs.role import Matrix
 
@@ -19,7 +21,7 @@ def operations(matrices: Sequence[Matrix], prepared: Prepared) -> float | None:
     """Return the floating-point operations in weight matrices that the answers need: two per weight and token.
 
     The head's are counted where its output is read. ``None`` if not every token meets every matrix, as in
-    encoder-decoders and mixtures of experts, or if texts are written.
+    encoder-decoders and mixtures of experts, or if texts are written. Assumes that no token meets a matrix twice.
     """
     if prepared.contexts or any(len(matrix.shape) > 2 for matrix in matrices) or len(_stacks(matrices)) > 1:
         return None
@@ -27,6 +29,14 @@ def operations(matrices: Sequence[Matrix], prepared: Prepared) -> float | None:
     head = sum(matrix.size for matrix in matrices if matrix.role.component in ("head", "head_transform"))
     wanted = sum(len(batch.rows) for batch in prepared.batches)
     return 2.0 * (body * prepared.tokens + head * wanted)
+
+
+def are_used_once(matrices: Sequence[Matrix], model: PreTrainedModel) -> bool:
+    """Whether each token meets each matrix once, unlike in ALBERT and Zamba, whose layers share weights."""
+    blocks = {matrix.block for matrix in matrices if matrix.block is not None}
+    layers = getattr(model.config.get_text_config(), "num_hidden_layers", len(blocks))
+    weights = {matrix.parameter for matrix in matrices if matrix.tied_to is None}
+    return len(blocks) == layers and not weights & shared_parameters(model).keys()
 
 
 def _stacks(matrices: Sequence[Matrix]) -> set[str]:

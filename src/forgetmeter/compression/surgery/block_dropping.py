@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.roles.weight_map import shared_parameters
 from forgetmeter.specs.role import Block
 
 Undo = Callable[[], None]
@@ -64,14 +65,6 @@ def _refuse_shared(model: PreTrainedModel, dropped: Sequence[str]) -> None:
                     f"drop_layers cannot drop the block of {first}, whose weights are also {user}; choose other blocks "
                     "or another method"
                 )
-
-
-def shared_parameters(model: PreTrainedModel) -> dict[str, list[str]]:
-    """Return all names of each parameter that has several, by its first name."""
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    return {some[0]: some for some in names.values() if len(some) > 1}
 
 
 def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitStack) -> None:

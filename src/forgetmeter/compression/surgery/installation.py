@@ -14,9 +14,10 @@ from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
-from forgetmeter.compression.surgery.block_dropping import Undo, drop_blocks, shared_parameters
+from forgetmeter.compression.surgery.block_dropping import Undo, drop_blocks
 from forgetmeter.compression.surgery.expert_layers import with_expert_layers
 from forgetmeter.compression.surgery.untying import declare_untied
+from forgetmeter.models.roles.weight_map import shared_parameters
 from forgetmeter.specs.ranges import Ranges, count, without
 from forgetmeter.specs.role import Matrix
 

@@ -68,6 +68,14 @@ def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
     return _survey(model)[0]
 
 
+def shared_parameters(model: PreTrainedModel) -> dict[str, list[str]]:
+    """Return all names of each parameter that has several, by its first name."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {some[0]: some for some in names.values() if len(some) > 1}
+
+
 def left_alone(model: PreTrainedModel) -> dict[str, str]:
     """Return the reason why each other parameter of two or more dimensions, such as an embedding, is not in it."""
     return _survey(model)[1]
