@@ -66,8 +66,8 @@ not tried are listed [below the table](#not-in-the-table).
   decoder's rows, then the encoder's texts. *Refused*: the model does not predict tokens from the text before them,
   cannot run on token ids alone, or is not deterministic, or its output head cannot be read at single positions.
 - **Methods**: those that are refused with the scope `overall` (`l1_heads`: `attention`), most often because a tiny
-  model's sizes are not divisible as required, or because it has no layer of that kind. All others were applied, and the
-  model ran.
+  model's sizes are not divisible as required, or because it has no layer of that kind. The others were applied, and the
+  model ran; the two random methods and torchao's two were not tried.
 - **Copy**: whether `compress` writes a copy that transformers loads with the same logits; if not, the beginning of
   the error, in which the model is called `it`.
 
