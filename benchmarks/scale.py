@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import forgetmeter
-from forgetmeter.executors.executor import Read, Unit
+from forgetmeter.executors.executor import CellUnit, Read
 from forgetmeter.executors.handing_out import SHARE_READ, HandingOut
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -92,7 +92,7 @@ class _Simulation:
         self._units = HandingOut(work, workers)
         self._order = count()
         # When, a tie-break, when the worker will be lost, what it has taken last, and the cells left if it is lost now.
-        self._events: list[tuple[float, int, float, Unit | None, list[Cell]]] = []
+        self._events: list[tuple[float, int, float, CellUnit | None, list[Cell]]] = []
         self._idle: list[float] = []
         self._desk_is_free = 0.0
 
@@ -122,7 +122,7 @@ class _Simulation:
         lost_after = self._dice.expovariate(1 / mean) if mean else float("inf")
         self._push(at + self._setting.load, at + lost_after)
 
-    def _push(self, at: float, lost_at: float, taken: Unit | None = None, left: Sequence[Cell] = ()) -> None:
+    def _push(self, at: float, lost_at: float, taken: CellUnit | None = None, left: Sequence[Cell] = ()) -> None:
         heapq.heappush(self._events, (at, next(self._order), lost_at, taken, list(left)))
 
     def _wake(self, now: float) -> None:
@@ -130,7 +130,7 @@ class _Simulation:
             self._push(now, lost_at)
         self._idle.clear()
 
-    def _work(self, unit: Unit, now: float, lost_at: float) -> None:
+    def _work(self, unit: CellUnit, now: float, lost_at: float) -> None:
         self._desk_is_free = max(now, self._desk_is_free) + self._setting.handing_out
         self.spent.waiting += self._desk_is_free - now
         now = self._desk_is_free + self._setting.install

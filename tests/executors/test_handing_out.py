@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forgetmeter.executors.executor import Read, Unit
+from forgetmeter.executors.executor import CellUnit, Read
 from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -31,7 +31,7 @@ class Units(HandingOut):
         return unit if unit is None else unit.cells
 
     def put_back_cells(self, cells: list[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
-        return self.put_back(Unit(cells), cells, hopeless=hopeless)
+        return self.put_back(CellUnit(cells), cells, hopeless=hopeless)
 
 
 def handing_out(given: list[Cell], *, workers: int = 1, precision: float | None = None, items: int = 1) -> Units:
@@ -99,8 +99,8 @@ def test_at_the_end_cells_are_split_by_batches() -> None:
     assert units.most_workers == 14
     # Two units are left, then one.
     taken = [units.next(()) for _ in range(11)]
-    shares = [Unit(given[:1], (number, 4)) for number in range(4)]
-    shares += [Unit(given[1:], (number, 7)) for number in range(7)]
+    shares = [CellUnit(given[:1], (number, 4)) for number in range(4)]
+    shares += [CellUnit(given[1:], (number, 7)) for number in range(7)]
     assert taken == shares
     assert units.next(()) is None
     # The second one is known once all its shares are.
@@ -108,14 +108,14 @@ def test_at_the_end_cells_are_split_by_batches() -> None:
     for unit, each in zip(taken[4:], read, strict=True):
         assert units.next(()) is None
         assert units.told(SHARE_READ, (unit, each))
-    assert units.next(()) == Unit(given[1:], None, sum(read, Read()))
+    assert units.next(()) == CellUnit(given[1:], None, sum(read, Read()))
 
 
 def test_small_cells_and_those_with_a_precision_are_not_split() -> None:
     given = cells()
     for units in (handing_out(given, workers=9, items=200), handing_out(given, workers=9, precision=0.1, items=1000)):
         assert units.most_workers == 6
-        assert units.next(()) == Unit(given[:1])
+        assert units.next(()) == CellUnit(given[:1])
 
 
 def test_a_lost_share_is_read_again_and_a_known_one_is_not() -> None:
@@ -132,7 +132,7 @@ def test_a_lost_share_is_read_again_and_a_known_one_is_not() -> None:
     units.told(SHARE_READ, (second, Read()))
     assert units.put_back(second, given) == []
     whole = units.next(())
-    assert whole == Unit(given, None, Read())
+    assert whole == CellUnit(given, None, Read())
     # Nothing is split twice, although nothing was read.
     assert units.put_back(whole, given) == []
     assert [units.next(()), units.next(())] == [whole, None]
@@ -156,7 +156,7 @@ def test_a_worker_has_time_from_one_cell_to_the_next(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("forgetmeter.executors.handing_out.monotonic", lambda: now)
     taken = Taken()
     assert (taken.current, taken.left(10)) == (None, math.inf)
-    taken.take(Unit(cells()[:2]))
+    taken.take(CellUnit(cells()[:2]))
     now += 4
     taken.told("cell_started")
     assert (taken.current, taken.left(10), taken.left(None)) == (cells()[0], 6, math.inf)

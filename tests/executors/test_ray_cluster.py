@@ -22,7 +22,7 @@ from ray.cluster_utils import Cluster
 from stored_tables import stored
 
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress, Unit
+from forgetmeter.executors.executor import CellUnit, Progress
 from forgetmeter.executors.handing_out import HandingOut
 from forgetmeter.executors.ray_worker import Desk, WorkerStart, run_share
 from forgetmeter.records.cell import Cell, Variant
@@ -194,13 +194,13 @@ def test_cells_of_a_lost_worker_are_taken_until_they_are_put_back() -> None:
         evaluation = SimpleNamespace(precision=None)
         work: Any = SimpleNamespace(cells=given, evaluation=evaluation, tasks={"one": task, "two": task})
         desk = Desk(HandingOut(work, 1))
-        assert await desk.take(1, [("stage", ("loading",), {})]) == Unit(given)
+        assert await desk.take(1, [("stage", ("loading",), {})]) == CellUnit(given)
         assert await desk.taken(1) == given
         news = await desk.news()
         assert (list(news.told), news.is_done) == ([("stage", ("loading",), {})], False)
         assert await desk.put_back(1, given[1:], hopeless=None) == ([], 1)
-        assert await desk.take(2, []) == Unit(given[1:])
-        assert await desk.take(2, [("cell_finished", (given[1],), {})]) == Unit(())
+        assert await desk.take(2, []) == CellUnit(given[1:])
+        assert await desk.take(2, [("cell_finished", (given[1],), {})]) == CellUnit(())
         assert (await desk.news()).is_done
 
     asyncio.run(lose())

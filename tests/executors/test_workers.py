@@ -20,7 +20,7 @@ from quick_commands import forgetmeter
 from stored_tables import stored
 
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Progress, Read, Unit, Work
+from forgetmeter.executors.executor import CellUnit, Progress, Read, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.executors.registry import executor_named
 from forgetmeter.executors.workers import WorkersExecutor
@@ -62,7 +62,7 @@ class ReadElsewhere:
 
     def execute(self, work: Work, progress: Progress) -> None:
         read = Read({}, 100.0, is_timed=False)
-        LocalExecutor().execute_units(work, [Unit([cell], None, read) for cell in work.cells], progress)
+        LocalExecutor().execute_units(work, [CellUnit([cell], None, read) for cell in work.cells], progress)
 
 
 def test_the_time_of_shares_counts(study: dict[str, Any]) -> None:

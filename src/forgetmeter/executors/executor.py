@@ -104,7 +104,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Unit:
+class CellUnit:
     """Cells of one variant that a worker takes as a whole.
 
     Attributes:

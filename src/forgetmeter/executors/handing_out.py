@@ -10,7 +10,7 @@ from itertools import chain
 from time import monotonic
 from typing import Any
 
-from forgetmeter.executors.executor import Progress, Read, Unit, Work
+from forgetmeter.executors.executor import CellUnit, Progress, Read, Work
 from forgetmeter.executors.local import by_variant
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared, is_generated
@@ -63,12 +63,12 @@ class HandingOut:
         self._workers = workers
         self._read: dict[Cell, dict[int, Read]] = {}
         self._shares = {name: _most_shares(task) for name, task in work.tasks.items()}
-        self._pending: list[Unit] = []
+        self._pending: list[CellUnit] = []
         variants = by_variant(work.cells)
         for place, cells in enumerate(variants):
             is_awaited = self._is_precise and cells[0].variant.recipe.is_baseline
             is_among_last = place > len(variants) - workers
-            self._pending += [Unit([cell]) for cell in cells] if is_awaited or is_among_last else [Unit(cells)]
+            self._pending += [CellUnit([cell]) for cell in cells] if is_awaited or is_among_last else [CellUnit(cells)]
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -85,7 +85,7 @@ class HandingOut:
             return len(self)
         return sum(self._shares[unit.cells[0].task] if len(unit.cells) == 1 else 1 for unit in self._pending)
 
-    def next(self, taken: Iterable[Cell]) -> Unit | None:
+    def next(self, taken: Iterable[Cell]) -> CellUnit | None:
         """Take the first unit that does not wait for others; ``None`` if there is none.
 
         With a precision, a variant waits for the cells of its baseline, which decide when it stops.
@@ -104,7 +104,7 @@ class HandingOut:
                 return self._split(self._pending.pop(place))
         return None
 
-    def _split(self, unit: Unit) -> Unit:
+    def _split(self, unit: CellUnit) -> CellUnit:
         """Return the first share of a unit, or the unit itself; the other shares come next."""
         wanted = _SHARES_PER_WORKER * self._workers // (1 + len(self._pending))
         shares = min(self._shares[unit.cells[0].task], max(2, wanted))
@@ -124,7 +124,7 @@ class HandingOut:
             self._forget_shares([given[0]])
         return name == SHARE_READ
 
-    def _note_share(self, unit: Unit, read: Read) -> None:
+    def _note_share(self, unit: CellUnit, read: Read) -> None:
         (cell,) = unit.cells
         assert unit.share is not None
         number, shares = unit.share
@@ -142,7 +142,7 @@ class HandingOut:
         for cell in cells:
             self._read.pop(cell, None)
 
-    def put_back(self, unit: Unit, cells: Sequence[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
+    def put_back(self, unit: CellUnit, cells: Sequence[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
         """Have cells that a worker has taken run first, one by one, and return those that are not tried again.
 
         Args:
@@ -180,11 +180,11 @@ class Taken:
     """The cells that a worker has taken last, and since when it runs the current one."""
 
     def __init__(self) -> None:
-        self.unit = Unit(())
+        self.unit = CellUnit(())
         self._done = 0
         self._since = 0.0
 
-    def take(self, unit: Unit) -> None:
+    def take(self, unit: CellUnit) -> None:
         """Note what the worker takes."""
         self.unit, self._done, self._since = unit, 0, monotonic()
 

@@ -23,7 +23,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.executors.cell_answers import CellAnswers
 from forgetmeter.executors.comparisons import Comparisons
-from forgetmeter.executors.executor import Progress, Read, Unit, Work
+from forgetmeter.executors.executor import CellUnit, Progress, Read, Work
 from forgetmeter.executors.stopping import Stopping
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
@@ -41,7 +41,7 @@ from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.role import Block, Matrix
 
 Scoring = Engine | ExternalEngine
-OnShare = Callable[[Unit, Read], object]
+OnShare = Callable[[CellUnit, Read], object]
 """Receives what was read of a share."""
 # A quarter: rows get different neighbours, and usually matrices of a different height.
 _SHARE = 4
@@ -66,10 +66,10 @@ class LocalExecutor:
             UserError: The only model cannot be loaded or scored; of several models, only its cells fail. Or the run
                 cannot be written to.
         """
-        self.execute_units(work, map(Unit, by_variant(work.cells)), progress)
+        self.execute_units(work, map(CellUnit, by_variant(work.cells)), progress)
 
     def execute_units(
-        self, work: Work, units: Iterable[Unit], progress: Progress, *, on_share: OnShare | None = None
+        self, work: Work, units: Iterable[CellUnit], progress: Progress, *, on_share: OnShare | None = None
     ) -> None:
         """Run some of the cells.
 
@@ -130,7 +130,7 @@ class _CellWork:
         self._prepared: dict[tuple[Scoring, str, tuple[int, ...]], Prepared] = {}
         self._stoppings: dict[tuple[ModelReference, str], Stopping] = {}
 
-    def run(self, unit: Unit) -> Read | None:
+    def run(self, unit: CellUnit) -> Read | None:
         """Run cells while their variant is installed; if it cannot be, that is stored as the failure of each.
 
         Returns:

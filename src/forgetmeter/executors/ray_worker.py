@@ -16,7 +16,7 @@ import torch
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import Unit, Work
+from forgetmeter.executors.executor import CellUnit, Work
 from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.records.cell import Cell
@@ -43,7 +43,7 @@ class Desk:
         self._told: list[Told] = []
         self._changed = asyncio.Condition()
 
-    async def take(self, worker: int, told: Sequence[Told]) -> Unit:
+    async def take(self, worker: int, told: Sequence[Told]) -> CellUnit:
         """Note what a worker tells, and return its next cells, none if no cell is left; it has stored those before."""
         await self.tell(worker, told)
         async with self._changed:
@@ -56,7 +56,7 @@ class Desk:
                     return unit
                 # For a baseline, or for cells of a worker that is lost.
                 await self._changed.wait()
-            return Unit(())
+            return CellUnit(())
 
     async def taken(self, worker: int) -> Sequence[Cell]:
         """Return the cells that a worker has taken and may not have stored."""
@@ -179,7 +179,7 @@ class _Mail:
         if monotonic() >= self._sent + _PAUSE:
             self._desk.tell.remote(self._worker, self._collected())
 
-    def taken(self) -> Iterator[Unit]:
+    def taken(self) -> Iterator[CellUnit]:
         while (unit := ray.get(self._desk.take.remote(self._worker, self._collected()))).cells:
             yield unit
 

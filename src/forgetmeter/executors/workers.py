@@ -21,7 +21,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.basics.safe_path import safe_path
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import worker_process
-from forgetmeter.executors.executor import Executor, Progress, Unit, Work
+from forgetmeter.executors.executor import CellUnit, Executor, Progress, Work
 from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress, late, loss
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.records.cell import Cell
@@ -150,7 +150,7 @@ class _Pool:
             self._close(worker)
             return
         if told == "take":
-            worker.taken.take(Unit(()))
+            worker.taken.take(CellUnit(()))
             self._waiting.append(worker)
             self._hand_out()
         elif told == "refuse":
@@ -166,7 +166,7 @@ class _Pool:
             unit = self._pending.next(chain.from_iterable(each.taken.cells for each in self._workers.values()))
             if unit is None and self._pending:
                 return
-            worker.taken.take(unit or Unit(()))
+            worker.taken.take(unit or CellUnit(()))
             self._waiting.remove(worker)
             # If it has ended meanwhile, its connection says so next.
             with suppress(OSError):
@@ -229,7 +229,7 @@ def run_share(connection: Connection, work: Work, number: int) -> None:
         _send(connection, "refuse", str(error))
 
 
-def _taken(connection: Connection) -> Iterator[Unit]:
+def _taken(connection: Connection) -> Iterator[CellUnit]:
     while True:
         _send(connection, "take")
         try:
