@@ -40,7 +40,7 @@ class Packed(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach().to_mkldnn())
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
         self.bias = layer.bias
 
     def forward(self, inputs: Tensor) -> Tensor:
