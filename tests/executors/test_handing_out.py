@@ -41,6 +41,13 @@ def handing_out(given: list[Cell], *, workers: int = 1, precision: float | None 
     return Units(work, workers)
 
 
+def two_shares(units: HandingOut) -> tuple[CellUnit, CellUnit]:
+    first, second = units.next(()), units.next(())
+    assert first is not None
+    assert second is not None
+    return first, second
+
+
 def test_variants_are_taken_whole_and_the_last_ones_by_task() -> None:
     given = cells()
     alone = handing_out(given)
@@ -121,9 +128,7 @@ def test_small_cells_and_those_with_a_precision_are_not_split() -> None:
 def test_a_lost_share_is_read_again_and_a_known_one_is_not() -> None:
     given = cells()[:1]
     units = handing_out(given, workers=1, items=1000)
-    first, second = units.next(()), units.next(())
-    assert first is not None
-    assert second is not None
+    first, second = two_shares(units)
     units.told(SHARE_READ, (first, Read()))
     assert units.put_back(first, given) == []
     assert units.next(()) is None
@@ -141,9 +146,7 @@ def test_a_lost_share_is_read_again_and_a_known_one_is_not() -> None:
 def test_a_cell_of_which_a_share_fails_is_given_up() -> None:
     given = cells()[:1]
     units = handing_out(given, workers=1, items=1000)
-    first, second = units.next(()), units.next(())
-    assert first is not None
-    assert second is not None
+    first, second = two_shares(units)
     assert not units.told("cell_failed", given)
     assert units.next(()) is None
     units.told(SHARE_READ, (second, Read()))

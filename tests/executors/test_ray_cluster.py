@@ -9,7 +9,6 @@ import asyncio
 import importlib.util
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,8 +78,7 @@ def test_the_answers_are_those_of_one_process(
     # Paths may be relative.
     monkeypatch.chdir(tmp_path)
     study |= {"candidates": ["./other"], "output": "run"}
-    alone = study | {"output": "alone"}
-    run(alone)
+    alone = undisturbed(study, tmp_path)
     progress = Seen()
     finished = run(study, executor="ray", address=cluster.address, progress=progress)
     assert (finished.computed, finished.failures) == (15, ())
@@ -93,27 +91,34 @@ def test_the_answers_are_those_of_one_process(
     assert run(study, executor="ray", address=cluster.address).computed == 0
 
 
+@ray.remote(num_cpus=1)
+class Busy:
+    """Takes the only CPU of a node."""
+
+
 @pytest.mark.timeout(900)
 def test_cells_of_a_lost_node_are_run_by_others(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
-    levels = [f"l1_unstructured:overall:{level / 10}" for level in range(1, 9)]
-    study |= {"recipes": levels, "tasks": study["tasks"][:1], "evaluation.limit": 20}
-    alone = study | {"output": str(tmp_path / "alone")}
-    run(alone)
-    added = cluster.add_node(num_cpus=1, memory=MEMORY, object_store_memory=100 * 2**20)
+    study |= {"tasks": study["tasks"][:2], "evaluation.limit": 10}
+    alone = undisturbed(study, tmp_path)
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        busy = [Busy.remote() for _ in range(2)]
+        ray.get([each.__ray_ready__.remote() for each in busy])
+        # The only node with room for a worker, until it is lost.
+        added = cluster.add_node(num_cpus=1, memory=MEMORY, object_store_memory=100 * 2**20)
 
-    def lose() -> None:
-        # Its worker may have taken cells by now; `make faults` makes sure that some have.
-        (raylet,) = added.all_processes["raylet"]
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if any(each.name().startswith("ray::run_share") for each in psutil.Process(raylet.process.pid).children()):
-                break
-            time.sleep(0.2)
-        cluster.remove_node(added, allow_graceful=False)
+        def lose() -> None:
+            for each in busy:
+                ray.kill(each)
+            cluster.remove_node(added, allow_graceful=False)
 
-    finished = run(study, executor="ray", address=cluster.address, progress=Seen(then=lose))
+        progress = Seen(then=lose, after="cell_started")
+        finished = run(study, executor="ray", workers=1, address=cluster.address, progress=progress)
+    finally:
+        ray.shutdown()
     assert (finished.computed, finished.failures) == (10, ())
     assert stored(study["output"]) == stored(alone["output"])
+    assert any("was lost" in stage for stage in progress.stages)
 
 
 class Killing(Seen):
@@ -139,8 +144,7 @@ class Killing(Seen):
 def test_nodes_killed_at_random_change_nothing(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
     levels = [f"l1_unstructured:overall:{level / 100}" for level in range(1, 30)]
     study |= {"recipes": levels, "tasks": study["tasks"][:2], "evaluation.limit": 10}
-    alone = study | {"output": str(tmp_path / "alone")}
-    run(alone)
+    alone = undisturbed(study, tmp_path)
     progress = Killing(cluster, times=max(2, int(os.environ.get("FORGETMETER_KILLS", "8")) // 10))
     finished = run(study, executor="ray", address=cluster.address, progress=progress)
     cluster.remove_node(progress.node)
@@ -166,8 +170,7 @@ def test_a_worker_that_hangs_is_ended_and_its_cell_fails(study: dict[str, Any], 
 
 def test_variants_stop_as_on_one_machine(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
     study |= {"tasks": study["tasks"][1:2], "evaluation.limit": 400, "evaluation.precision": 0.2}
-    alone = study | {"output": str(tmp_path / "alone")}
-    run(alone)
+    alone = undisturbed(study, tmp_path)
     run(study, executor="ray", address=cluster.address)
     items = {cell.recipe: cell.items for cell in cells(study)}
     assert min(items.values()) < items["baseline"]
@@ -221,6 +224,13 @@ def test_a_node_with_another_version_says_so() -> None:
     start = WorkerStart(worker=1, cpus=1, beside=1, folder=".", version="0.0.1")
     with pytest.raises(UserError, match="has forgetmeter .*, but 0.0.1 started the run; install the same version"):
         run_share(None, start, None)  # type: ignore[arg-type]
+
+
+def undisturbed(study: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """Run a study in this process, and return it as it was run."""
+    alone = study | {"output": str(tmp_path / "alone")}
+    run(alone)
+    return alone
 
 
 def cells(study: dict[str, Any]) -> Any:

@@ -131,6 +131,16 @@ def test_a_file_without_a_setting_that_has_no_default_is_refused(tmp_path: Path,
         open_checkpoint(str(path)).check()
 
 
+@pytest.mark.usefixtures("unconverted")
+def test_a_file_without_an_architecture_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_llama_gguf(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"general.architecture", b"general.architectura", 1))
+    with pytest.raises(UserError, match=r"the GGUF file lacks general\.architecture, without which it is incomplete"):
+        open_checkpoint(str(path)).check()
+
+
 def test_without_a_base_of_rotary_embeddings_it_is_that_of_llama_cpp(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_llama_gguf(path)
