@@ -61,14 +61,15 @@ def write_header(location: Location, folder: Path) -> None:
         raise UserError(
             f"model '{name}': the GGUF file holds no model, but is of the type '{kind}'; name a model's file"
         )
-    settings = _stated(reader, f"{_architecture(reader)}.")
+    architecture = _architecture(reader)
+    settings = _stated(reader, f"{architecture}.")
     sizes = size_problems(settings)
     if problem := next(chain(unequal_lists(_stated(reader, _VOCABULARY)), sizes), None):
         raise UserError(f"model '{name}': the GGUF file is damaged ({problem}); fetch it again")
-    if missing := next(missing_settings(settings), None):
+    needed = (f"{architecture}.{each}" for each in missing_settings(settings))
+    if missing := next(needed, None) if architecture else "general.architecture":
         raise UserError(
-            f"model '{name}': the GGUF file lacks {_architecture(reader)}.{missing}, without which it is incomplete; "
-            "fetch it again"
+            f"model '{name}': the GGUF file lacks {missing}, without which it is incomplete; fetch it again"
         )
     _refuse_unreadable_types(name, reader)
     model, tokenizer = open_gguf_header(path, name)

@@ -84,7 +84,7 @@ def differing_settings(config: Any, settings: Mapping[str, Any]) -> Iterator[str
     Names lack the architecture's prefix. Unknown settings count as different, since ignoring them could load a
     different model.
     """
-    unsaid = {name: value for name, value in _DEFAULTS.items() if _ropes(config) != [{}]}
+    unsaid = _DEFAULTS if any(_ropes(config)) else {}
     for name, said in {**unsaid, **settings}.items():
         if name in _DESCRIPTIONS or (name in _NEUTRAL and said == _NEUTRAL[name]):
             continue
