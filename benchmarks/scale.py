@@ -6,7 +6,7 @@ each unit that it takes, and each request to hand out cells takes its turn. A wo
 distributed time, with its current cell; another one starts in its place after a delay.
 
     python benchmarks/scale.py RUN [--cells 100000] [--workers 1 4 16 64 256] [--factor 1] [--load 60] [--install 0]
-        [--lost-after 0]
+        [--lost-after 0] [--whole]
 
 Prints, for each number of workers, the time that passes, the speed-up over one worker without losses, its efficiency,
 and where the rest of the workers' time went.
@@ -24,6 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import forgetmeter
+from forgetmeter.executors import handing_out
 from forgetmeter.executors.executor import CellUnit, Read
 from forgetmeter.executors.handing_out import SHARE_READ, HandingOut
 from forgetmeter.records.cell import Cell, Variant
@@ -170,9 +171,12 @@ def main() -> None:
     parser.add_argument("--factor", type=float, default=1.0, help="times the recorded seconds of a cell")
     parser.add_argument("--load", type=float, default=60.0, help="seconds to start a worker and load the model")
     parser.add_argument("--install", type=float, default=0.0, help="seconds to compress and to tokenize, per unit")
+    parser.add_argument("--whole", action="store_true", help="do not split cells by batches")
     parser.add_argument("--handing-out", type=float, default=0.005, help="seconds of one request")
     parser.add_argument("--lost-after", type=float, default=0.0, help="hours until a worker is lost, on average")
     given = parser.parse_args()
+    if given.whole:
+        handing_out._MOST_SHARES = 1
     times, items = recorded(given.run, given.factor)
     variants = given.cells // len(times[0])
     setting = Setting(times, variants, items, given.load, given.install, given.handing_out, HOUR * given.lost_after)
