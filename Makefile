@@ -50,7 +50,8 @@ docs: install
 
 architectures: install
 	$(PYTEST) -m 'architectures or not architectures' \
-		tests/scoring/batch_invariance/test_all_architectures.py tests/models tests/compression/applying tests/tools/test_describe_architectures.py
+		tests/scoring/batch_invariance/test_all_architectures.py tests/models tests/compression/applying \
+		tests/tools/test_describe_architectures.py
 
 # Kills processes at random moments, 50 times over one study, and the process that started a run on Ray.
 faults: install

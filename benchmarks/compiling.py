@@ -94,7 +94,7 @@ def main() -> None:
     print(f"{given.model}, {given.items} items of {given.task}, {counted(torch.get_num_threads(), 'thread')}")
     print(f"medians of {given.rounds} rounds", flush=True)
     plain, _ = timed(score)
-    _, packing = timed(lambda: pack(loaded))
+    _, packing = timed(lambda: with_packed(loaded, list))
     times = alternating(given.rounds, score, lambda: with_packed(loaded, score))
     with packed(loaded):
         report("packed weights, with packing", times, farthest(plain, score()))
@@ -114,12 +114,12 @@ def main() -> None:
         report("compiled", times, farthest(plain, score()))
 
 
-def timed(work: Callable[[], list[float] | None]) -> tuple[list[float], float]:
+def timed(work: Callable[[], list[float]]) -> tuple[list[float], float]:
     """Return a call's result, and its seconds."""
     start = time.perf_counter()
     with quiet():
         result = work()
-    return result or [], time.perf_counter() - start
+    return result, time.perf_counter() - start
 
 
 def unchanged(loaded: Loaded, work: Callable[[], list[float]]) -> list[float]:
@@ -129,12 +129,6 @@ def unchanged(loaded: Loaded, work: Callable[[], list[float]]) -> list[float]:
         return work()
     finally:
         loaded.model.forward = instead
-
-
-def pack(loaded: Loaded) -> None:
-    """Pack and unpack."""
-    with packed(loaded):
-        pass
 
 
 def with_packed(loaded: Loaded, work: Callable[[], list[float]]) -> list[float]:

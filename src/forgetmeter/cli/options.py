@@ -97,6 +97,10 @@ def kept(location: str | None) -> str | None:
     return location
 
 
+Out = typer.Option(help="Folder or URL of the run.", callback=kept)
+"""The option of every command that makes a run."""
+
+
 def given(section: str = "", **options: object) -> dict[str, object]:
     """Return the options that were given, by their dotted key in a study, such as ``evaluation.limit``."""
     return {f"{section}{name}": value for name, value in options.items() if value is not None}

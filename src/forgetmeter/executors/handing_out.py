@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from forgetmeter.executors.executor import CellUnit, Progress, Read, Work
-from forgetmeter.executors.local import by_variant
+from forgetmeter.executors.local import LocalExecutor, by_variant
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared, is_generated
 
@@ -44,12 +44,29 @@ class ToldProgress(Progress):
         self._tell(name, given, named)
 
 
+def run_units(work: Work, units: Iterable[CellUnit], tell: Tell, *, processes: int) -> None:
+    """Run what a worker takes, and tell of it.
+
+    Args:
+        work: All cells that are run, here and elsewhere.
+        units: What the worker takes; read one after the other.
+        tell: Passes on calls of a progress listener, and ``SHARE_READ``.
+        processes: Number of workers on this machine.
+
+    Raises:
+        UserError: As ``LocalExecutor.execute_units``.
+    """
+    LocalExecutor(processes=processes).execute_units(
+        work, units, ToldProgress(tell), on_share=lambda *read: tell(SHARE_READ, read, {})
+    )
+
+
 class HandingOut:
     """The cells that no worker has taken yet, in units that are taken as a whole.
 
     A unit has the cells of one variant, which a worker installs once. Cells that others wait for, and those at the end,
-    are units of their own. When fewer units are left than twice the number of workers, a cell is split by batches:
-    several workers read a share each, and then one of them only has to store the answers.
+    are units of their own. When at most twice as many units as workers are left, a cell is split by batches: several
+    workers read a share each, and then one of them only has to store the answers.
 
     Args:
         work: The work.
@@ -151,9 +168,11 @@ class HandingOut:
                 have been lost while it started.
             hopeless: The cell that would have the same fate again, if there is one.
         """
-        if unit.share is not None and unit.share[0] in self._read.get(unit.cells[0], {unit.share[0]: None}):
-            # The worker was lost after it had reported the share, or others have given the cell up.
-            return []
+        if unit.share is not None:
+            known = self._read.get(unit.cells[0])
+            if known is None or unit.share[0] in known:
+                # Others have given the cell up, or the worker was lost after it had reported the share.
+                return []
         self._lost_at_start += not cells
         if self._lost_at_start == _MOST_ATTEMPTS:
             given_up, self._pending = list(self.cells), []

@@ -17,8 +17,7 @@ import torch
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import CellUnit, Work
-from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress
-from forgetmeter.executors.local import LocalExecutor
+from forgetmeter.executors.handing_out import HandingOut, Taken, run_units
 from forgetmeter.records.cell import Cell
 from forgetmeter.version import __version__
 
@@ -161,9 +160,7 @@ def run_share(desk: Any, start: WorkerStart, sent: Sequence[Any]) -> None:  # no
                 "choose a folder that all nodes share, or a URL such as s3://…"
             )
         mail = _Mail(desk, start.worker)
-        LocalExecutor(processes=start.beside).execute_units(
-            work, mail.taken(), ToldProgress(mail.tell), on_share=lambda *read: mail.tell(SHARE_READ, read, {})
-        )
+        run_units(work, mail.taken(), mail.tell, processes=start.beside)
 
 
 class _Mail:

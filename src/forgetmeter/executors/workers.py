@@ -22,7 +22,7 @@ from forgetmeter.basics.safe_path import safe_path
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors import worker_process
 from forgetmeter.executors.executor import CellUnit, Executor, Progress, Work
-from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress, late, loss
+from forgetmeter.executors.handing_out import HandingOut, Taken, late, loss, run_units
 from forgetmeter.executors.local import LocalExecutor, fail
 from forgetmeter.records.cell import Cell
 
@@ -219,12 +219,7 @@ def run_share(connection: Connection, work: Work, number: int) -> None:
     """Run cells in a worker process; see ``worker_process.work``."""
     torch.set_num_threads(max(1, torch.get_num_threads() // number))
     try:
-        LocalExecutor(processes=number).execute_units(
-            work,
-            _taken(connection),
-            ToldProgress(partial(_send, connection)),
-            on_share=lambda *read: _send(connection, SHARE_READ, read, {}),
-        )
+        run_units(work, _taken(connection), partial(_send, connection), processes=number)
     except UserError as error:
         _send(connection, "refuse", str(error))
 

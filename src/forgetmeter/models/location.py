@@ -248,7 +248,7 @@ def _check_folder(location: Location) -> None:
     path, reference = location.path, location.reference
     check_utf8(path, f"model '{reference}'")
     if not (path / "config.json").is_file():
-        inside = next(iter(sorted(path.glob("snapshots/*/config.json"))), None)
+        inside = min(path.glob("snapshots/*/config.json"), default=None)
         other = f"name {inside.parent}" if inside is not None else "use a folder written by save_pretrained"
         raise UserError(f"model '{reference}': the folder has no config.json; {other}")
     if shards := sorted(path.glob("*.safetensors")):

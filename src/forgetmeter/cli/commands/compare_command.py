@@ -19,7 +19,7 @@ def compare_command(
     candidates: Annotated[list[str], typer.Argument(help="Models that were made from it, named in the same ways.")],
     *,
     tasks: Annotated[str, typer.Option(help="Tasks, separated by commas.")],
-    out: Annotated[str, typer.Option(help="Folder or URL of the run.", callback=options.kept)],
+    out: Annotated[str, options.Out],
     limit: options.Limit = None,
     dtype: options.DTypeName = None,
     device: options.DeviceName = None,

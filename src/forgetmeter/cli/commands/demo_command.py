@@ -6,8 +6,6 @@ import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import typer
-
 from forgetmeter.cli import options
 from forgetmeter.cli.commands.run_command import conclude
 from forgetmeter.cli.progress import StageLines, progress_on
@@ -21,7 +19,7 @@ from forgetmeter.study import running
 
 def demo_command(
     *,
-    out: Annotated[str, typer.Option(help="Folder or URL of the run.", callback=options.kept)] = "runs/demo",
+    out: Annotated[str, options.Out] = "runs/demo",
 ) -> None:
     """Show what three small models forget when they are compressed; takes minutes, works offline."""
     checked = running.check_study(running.reader(demo_study(out)), progress=StageLines(sys.stderr))

@@ -19,7 +19,7 @@ _SUMMARY = "Make a run from existing answers: lm-evaluation-harness's logs, or a
 import_app = typer.Typer(help=_SUMMARY, no_args_is_help=True, add_completion=False)
 
 _SOME_FAILED = 1
-_Out = Annotated[str, typer.Option(help="Folder or URL of the run.", callback=options.kept)]
+_Out = Annotated[str, options.Out]
 
 
 @import_app.callback()

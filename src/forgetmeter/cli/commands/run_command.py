@@ -55,7 +55,7 @@ def run_command(
         str | None,
         typer.Option(help="Recipes or preset:NAME, separated by commas; the baseline is always included."),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Folder or URL of the run.", callback=options.kept)] = None,
+    out: Annotated[str | None, options.Out] = None,
     limit: options.Limit = None,
     dtype: options.DTypeName = None,
     device: options.DeviceName = None,
@@ -78,8 +78,8 @@ def run_command(
     """Run a study, or resume it.
 
     Give a study file, or --model, --tasks and --out, and usually --recipes.
-    Options override the file. Recipes and tasks added to the study later are added to
-    its run; stored answers are not computed again.
+    Options override the file. Recipes and tasks added to the study later are
+    added to its run; stored answers are not computed again.
     """
     if study is None and model is None:
         raise UserError("give a study file, or --model with --tasks and --out (and --recipes)")

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.checks.torch_compression import torch_compression
-from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.models.roles.weight_map import is_quantized, weight_map
 
 _PLAIN = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _COMPRESSIBLE = {"attention", "feed_forward", "mixer", "unknown"}
@@ -41,7 +41,7 @@ def refuse_not_numbers(model: PreTrainedModel, name: str) -> None:
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     for parameter, values in model.named_parameters():
-        if id(values) in embeddings or values.dtype not in _PLAIN or type(values.data) is not Tensor or values.is_meta:
+        if id(values) in embeddings or is_quantized(values) or values.dtype not in _PLAIN or values.is_meta:
             continue
         if not bool(values.detach().isfinite().all()):
             raise UserError(f"model '{name}': {parameter} holds NaN or infinity; use an intact checkpoint")

@@ -264,13 +264,10 @@ def tie_copies(placed: Iterable[PlacedTensor], model: PreTrainedModel) -> None:
         if not {name, source} <= headers.keys():
             continue
         first, second = map(model.get_parameter_or_buffer, (source, name))
-        if (
-            first is second
-            or first is embedding
-            or not torch.equal(read_tensor(headers[source]), read_tensor(headers[name]))
-        ):
-            continue
-        setattr(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], first)
+        is_apart = first is not second and first is not embedding
+        if is_apart and torch.equal(read_tensor(headers[source]), read_tensor(headers[name])):
+            module, _, key = name.rpartition(".")
+            setattr(model.get_submodule(module), key, first)
 
 
 def _unnumbered(path: str) -> str:

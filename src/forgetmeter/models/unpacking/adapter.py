@@ -149,9 +149,9 @@ class _Lora:
             return None
         if excluded and _names(excluded, layer):
             return False
-        indices = self._settings.get("layers_to_transform")
-        if not _names(targets, layer) or isinstance(targets, str) or layer in targets or indices in (None, []):
-            return _names(targets, layer)
+        is_named, indices = _names(targets, layer), self._settings.get("layers_to_transform")
+        if not is_named or isinstance(targets, str) or layer in targets or indices in (None, []):
+            return is_named
         patterns = self._settings.get("layers_pattern") or r"[^.]*"
         found = (re.match(rf".*\.{each}\.(\d+)\.", layer) for each in _listed(patterns))
         index = next((int(match[1]) for match in found if match), None)
