@@ -20,7 +20,7 @@ import forgetmeter
 EXECUTORS: dict[str, dict[str, Any]] = {
     "local": {},
     "workers": {"workers": 2},
-    "ray": {"executor": "ray", "workers": 1},
+    "ray": {"executor": "ray", "workers": 2},
 }
 FEW, MANY = 100, 1_100
 
