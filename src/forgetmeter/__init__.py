@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from forgetmeter.models.loading import load as load
     from forgetmeter.models.loading import wrap as wrap
     from forgetmeter.models.roles.weight_map import weight_map as weight_map
+    from forgetmeter.results.gate.gating import gate as gate
     from forgetmeter.results.results import open_run as open_run
     from forgetmeter.study.comparing import compare as compare
     from forgetmeter.study.evaluation import evaluate as evaluate
@@ -24,6 +25,7 @@ _PUBLIC = {
     "compress": "forgetmeter.compression.applying.compressor",
     "compress_checkpoint": "forgetmeter.checkpoints.compressing",
     "evaluate": "forgetmeter.study.evaluation",
+    "gate": "forgetmeter.results.gate.gating",
     "load": "forgetmeter.models.loading",
     "open_run": "forgetmeter.results.results",
     "run": "forgetmeter.study.running",
@@ -37,6 +39,7 @@ __all__ = [
     "compress",
     "compress_checkpoint",
     "evaluate",
+    "gate",
     "load",
     "open_run",
     "run",

@@ -8,8 +8,7 @@ from contextlib import suppress
 from forgetmeter.errors import UserError
 from forgetmeter.results.ledger import Ledger, make_ledger
 from forgetmeter.runs.run import Run
-from forgetmeter.specs.model_reference import parse_model_reference
-from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, candidate_recipe, parse_recipe
 from forgetmeter.specs.suggestion import unknown
 
 
@@ -24,9 +23,9 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
     Raises:
         UserError: The recipe, task or model is not in the run, or outcomes to compare are missing.
     """
-    wanted = _recipe(run, recipe)
-    models = _chosen("model", list(dict.fromkeys(variant.model for variant in run.variants)), model)
-    tasks = _chosen("task", run.task_names, task)
+    wanted = find_recipe(run, recipe)
+    models = find_names("model", list(dict.fromkeys(variant.model for variant in run.variants)), model)
+    tasks = find_names("task", run.task_names, task)
     unjudged = dict.fromkeys(cell.task for cell in run.cells if not cell.is_judged)
     tasks = [name for name in tasks if name not in unjudged]
     if not tasks and unjudged:
@@ -49,13 +48,19 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
     return tuple(found)
 
 
-def _recipe(run: Run, text: str) -> str:
+def find_recipe(run: Run, text: str) -> str:
+    """Return a recipe of a run, as text, from a recipe or the name of a candidate.
+
+    Raises:
+        UserError: The run does not have it, or it is the baseline.
+    """
     recipes = [recipe for recipe in dict.fromkeys(variant.recipe for variant in run.variants) if recipe != BASELINE]
-    wanted = _candidate(text)
-    if wanted not in recipes:
-        wanted = str(parse_recipe(text))
+    with suppress(UserError):
+        if (candidate := candidate_recipe(text)) in recipes:
+            return candidate
+    wanted = str(parse_recipe(text))
     if wanted == BASELINE:
-        raise UserError("the ledger compares a recipe with the baseline; give another recipe with --recipe")
+        raise UserError("recipes are compared with the baseline; give another recipe with --recipe")
     if not recipes:
         raise UserError("nothing can be forgotten: the run has no recipe except the baseline")
     if wanted not in recipes:
@@ -63,14 +68,12 @@ def _recipe(run: Run, text: str) -> str:
     return wanted
 
 
-def _candidate(text: str) -> str | None:
-    """Return the recipe of a candidate that is called by its name alone."""
-    with suppress(UserError):
-        return str(Recipe(candidate=parse_model_reference(text)))
-    return None
+def find_names(kind: str, names: Sequence[str], wanted: str | None) -> list[str]:
+    """Return the name that is wanted, or all with its text before their options; all names if none is.
 
-
-def _chosen(kind: str, names: Sequence[str], wanted: str | None) -> list[str]:
+    Raises:
+        UserError: There is no such name.
+    """
     if wanted is None:
         return list(names)
     found = [name for name in names if name == wanted] or [name for name in names if name.split(":")[0] == wanted]

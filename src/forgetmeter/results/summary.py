@@ -16,6 +16,7 @@ from forgetmeter.runs.stored import Failure, StoredVariant
 from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.statistics.correction import holm_corrected
+from forgetmeter.statistics.paired import CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ class Summary:
         return self.study.methods
 
 
-def summarise(run: Run) -> Summary:
-    """Compare every cell of a run with its model's baseline on the same items."""
-    cells, measured = _corrected(list(_cells(run))), measured_cells(run)
+def summarise(run: Run, *, confidence: float = CONFIDENCE) -> Summary:
+    """Compare every cell of a run with its model's baseline on the same items, with intervals at a confidence."""
+    cells, measured = _corrected(list(_cells(run, confidence))), measured_cells(run, confidence=confidence)
     seen = {(cell.model, cell.recipe, cell.task) for cell in cells}
     seen |= {(cell.model, cell.recipe, cell.task) for cell in measured}
     seen |= {(failure.model, failure.recipe, failure.task) for failure in run.failures}
@@ -116,15 +117,17 @@ def summarise(run: Run) -> Summary:
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
         measured=measured,
         damaged=run.damaged,
-        groups=group_averages(run.study.groups, cells, {each.task: each.judged for each in run.tasks}),
+        groups=group_averages(
+            run.study.groups, cells, {each.task: each.judged for each in run.tasks}, confidence=confidence
+        ),
     )
 
 
-def _cells(run: Run) -> Iterator[CellSummary]:
+def _cells(run: Run, confidence: float) -> Iterator[CellSummary]:
     compared = {
         (cell.model, cell.recipe, cell.task): cell
         for answers in run.answers
-        for cell in compare_all(answers)
+        for cell in compare_all(answers, confidence=confidence)
         if cell is not None
     }
     answers = {(each.model, each.task): each for each in run.answers}
@@ -133,7 +136,8 @@ def _cells(run: Run) -> Iterator[CellSummary]:
             noise = run.noise.get((stored.model, stored.task))
             if stored.precision is not None:
                 seed = int(run.study.settings["seed"])
-                cell = stopped_early(cell, answers[stored.model, stored.task], precision=stored.precision, seed=seed)
+                of = answers[stored.model, stored.task]
+                cell = stopped_early(cell, of, precision=stored.precision, seed=seed, confidence=confidence)
             yield replace(
                 cell,
                 noise_floor=None if cell.drop is None or noise is None else noise.floor,

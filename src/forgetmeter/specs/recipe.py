@@ -152,6 +152,15 @@ def parse_recipe(text: str) -> Recipe:
     return Recipe(tuple(_parse_step(part, text) for part in parts))
 
 
+def candidate_recipe(name: str) -> str:
+    """Return the recipe of a candidate without steps, as text.
+
+    Raises:
+        UserError: The name is not that of a model.
+    """
+    return str(Recipe(candidate=parse_model_reference(name)))
+
+
 def canonical(text: str) -> str:
     """Return a recipe's text as this version prints it; one that does not parse is returned unchanged."""
     try:

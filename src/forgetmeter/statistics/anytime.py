@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
-_ALPHA = 1 - CONFIDENCE
 _LARGEST_SHARE = 0.9
 """Largest share of the capital that a bet risks: if all of it were at risk, a single value could wipe it out."""
 _STEPS = 40
@@ -51,10 +50,10 @@ class Drawn:
         return float(self.sums.sum()) / total if total else (self.low + self.high) / 2
 
 
-def anytime_interval(drawn: Drawn) -> Estimate:
-    """Return the ratio with an interval that contains the true one at all times with a probability of 95%."""
+def anytime_interval(drawn: Drawn, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Return the ratio with an interval that contains the true one at all times with the probability ``confidence``."""
     up, down = _Bets(drawn, side=1), _Bets(drawn, side=-1)
-    wealthy = math.log(2 / _ALPHA)
+    wealthy = math.log(2 / (1 - confidence))
     return Estimate(
         drawn.value,
         _boundary(drawn.low, drawn.value, lambda ratio: _most(up.gains(ratio)) >= wealthy),

@@ -11,8 +11,6 @@ from scipy.stats import beta, norm, t
 
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
-_TAIL = (1 - CONFIDENCE) / 2
-
 
 @dataclass(frozen=True, eq=False)
 class RatioOverClusters:
@@ -55,8 +53,10 @@ def ratio_over_clusters(counts: NDArray[np.float64], members: NDArray[np.float64
     )
 
 
-def share_interval(counts: NDArray[np.float64], members: NDArray[np.float64]) -> Estimate:
-    """Return a proportion with its 95% interval over clusters.
+def share_interval(
+    counts: NDArray[np.float64], members: NDArray[np.float64], *, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Return a proportion with its interval over clusters, at 95% unless another confidence is given.
 
     Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated
     from survey data", Survey Methodology 24(2), 1998, 193-201: the Clopper-Pearson interval for the effective number
@@ -67,22 +67,24 @@ def share_interval(counts: NDArray[np.float64], members: NDArray[np.float64]) ->
         counts: Marked items per cluster, shape ``(clusters,)``.
         members: All items per cluster; not all zero.
     """
-    return _share_interval(ratio_over_clusters(counts, members), float(members.sum()))
+    return _share_interval(ratio_over_clusters(counts, members), float(members.sum()), (1 - confidence) / 2)
 
 
-def _share_interval(share: RatioOverClusters, items: float) -> Estimate:
+def _share_interval(share: RatioOverClusters, items: float, tail: float) -> Estimate:
     value = share.value
-    spread = share.standard_error * t.ppf(_TAIL, share.degrees_of_freedom) / norm.ppf(_TAIL)
+    spread = share.standard_error * t.ppf(tail, share.degrees_of_freedom) / norm.ppf(tail)
     effective = min(items, value * (1 - value) / spread**2) if spread else items
     marked = value * effective
-    low = beta.ppf(_TAIL, marked, effective - marked + 1) if value > 0 else 0.0
-    high = beta.isf(_TAIL, marked + 1, effective - marked) if value < 1 else 1.0
+    low = beta.ppf(tail, marked, effective - marked + 1) if value > 0 else 0.0
+    high = beta.isf(tail, marked + 1, effective - marked) if value < 1 else 1.0
     # At 0 and 1, rounding can leave the proportion just outside its interval.
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
-def difference_interval(lost: NDArray[np.float64], won: NDArray[np.float64], items: NDArray[np.float64]) -> Estimate:
-    """Return the difference of two proportions of the same items with its 95% interval over clusters.
+def difference_interval(
+    lost: NDArray[np.float64], won: NDArray[np.float64], items: NDArray[np.float64], *, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Return the difference of two proportions of the same items with its interval over clusters.
 
     Combines the limits of both proportions by the "method of variance estimates recovery", with their correlation over
     clusters (Zou and Donner, "Construction of confidence limits about effect measures: A general approach", Statistics
@@ -92,10 +94,11 @@ def difference_interval(lost: NDArray[np.float64], won: NDArray[np.float64], ite
         lost: Items per cluster counted by the first proportion, shape ``(clusters,)``.
         won: Items per cluster counted by the second.
         items: All items per cluster; not all zero.
+        confidence: That of the interval.
     """
     first, second = ratio_over_clusters(lost, items), ratio_over_clusters(won, items)
-    total = float(items.sum())
-    one, other = _share_interval(first, total), _share_interval(second, total)
+    total, tail = float(items.sum()), (1 - confidence) / 2
+    one, other = _share_interval(first, total, tail), _share_interval(second, total, tail)
     both = _correlation(first.influence, second.influence)
     return Estimate(
         one.value - other.value,

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm
 
 CONFIDENCE = 0.95
-_QUANTILE = float(norm.isf((1 - CONFIDENCE) / 2))
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,7 @@ def compare_paired(
     variant: ArrayLike,
     *,
     predictions: tuple[ArrayLike, ArrayLike] | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Paired:
     """Compare correctness item by item.
 
@@ -79,6 +79,7 @@ def compare_paired(
         baseline: Whether the baseline is right, shape ``(items,)``, bool.
         variant: Whether the variant is right, on the same items in the same order.
         predictions: Answers of the baseline and of the variant, as text.
+        confidence: That of the intervals.
 
     Raises:
         ValueError: The arrays are empty, or their shapes differ.
@@ -91,10 +92,10 @@ def compare_paired(
     known = int(np.count_nonzero(before))
     return Paired(
         items=len(before),
-        drop=paired_drop(forgotten=forgotten, gained=gained, items=len(before)),
+        drop=paired_drop(forgotten=forgotten, gained=gained, items=len(before), confidence=confidence),
         p_value=mcnemar_exact(forgotten=forgotten, gained=gained),
         known=known,
-        retained=proportion(known - forgotten, known) if known else None,
+        retained=proportion(known - forgotten, known, confidence=confidence) if known else None,
         forgotten=forgotten,
         gained=gained,
         flips=(forgotten + gained) / len(before),
@@ -102,32 +103,33 @@ def compare_paired(
     )
 
 
-def accuracy(correct: ArrayLike) -> Estimate:
-    """Return the share of right answers with its 95% Wilson interval.
+def accuracy(correct: ArrayLike, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Return the share of right answers with its Wilson interval, at 95% unless another confidence is given.
 
     Raises:
         ValueError: ``correct`` is empty.
     """
     outcomes = _correctness(correct)
-    return proportion(int(np.count_nonzero(outcomes)), len(outcomes))
+    return proportion(int(np.count_nonzero(outcomes)), len(outcomes), confidence=confidence)
 
 
-def proportion(count: int, total: int) -> Estimate:
-    """Return a proportion with its 95% Wilson interval; ``total`` must be at least 1.
+def proportion(count: int, total: int, *, confidence: float = CONFIDENCE) -> Estimate:
+    """Return a proportion with its Wilson interval; ``total`` must be at least 1.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American Statistical
     Association 22(158), 1927, 209-212.
     """
-    share, squared = count / total, _QUANTILE**2
+    quantile = normal_quantile(confidence)
+    share, squared = count / total, quantile**2
     scale = 1 + squared / total
     centre = (share + squared / (2 * total)) / scale
-    half = _QUANTILE * math.sqrt(share * (1 - share) / total + squared / (4 * total**2)) / scale
+    half = quantile * math.sqrt(share * (1 - share) / total + squared / (4 * total**2)) / scale
     # At 0 and 1, rounding can leave the share just outside its interval.
     return Estimate(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
 
 
-def paired_drop(*, forgotten: int, gained: int, items: int) -> Estimate:
-    """Return the difference of two paired proportions with its 95% interval.
+def paired_drop(*, forgotten: int, gained: int, items: int, confidence: float = CONFIDENCE) -> Estimate:
+    """Return the difference of two paired proportions with its interval.
 
     Bonett and Price's adjusted Wald interval ("Adjusted Wald confidence interval for a difference of binomial
     proportions based on paired data", J. Educ. Behav. Stat. 37(4), 2012, 479-488) adds one to both discordant counts
@@ -135,8 +137,13 @@ def paired_drop(*, forgotten: int, gained: int, items: int) -> Estimate:
     """
     lost, won = (forgotten + 1) / (items + 2), (gained + 1) / (items + 2)
     centre = lost - won
-    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt((lost + won - centre**2) / (items + 2))
+    half = normal_quantile(confidence) * math.sqrt((lost + won - centre**2) / (items + 2))
     return Estimate((forgotten - gained) / items, max(-1.0, centre - half), min(1.0, centre + half))
+
+
+def normal_quantile(confidence: float = CONFIDENCE) -> float:
+    """Return how many standard errors a two-sided interval extends to each side."""
+    return float(norm.isf((1 - confidence) / 2))
 
 
 def mcnemar_exact(*, forgotten: int, gained: int) -> float:

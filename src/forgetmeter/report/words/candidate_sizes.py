@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from forgetmeter.basics.plural import megabytes
 from forgetmeter.report.words.numbers import percent
-from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
+from forgetmeter.report.words.recipe_words import candidate_of
+from forgetmeter.results.sizes import original_bytes, variant_bytes
 from forgetmeter.results.summary import Summary
-from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.specs.recipe import candidate_recipe
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,7 @@ class Size:
 
 def candidate_sizes(model: str, summary: Summary) -> Mapping[str, Size]:
     """Return the sizes of a model's candidates by name, without those that are unknown, as an engine's are."""
-    sources = summary.study.sources
-    mine = [each for each in summary.variants if each.model == model]
-    dense = {each.recipe: each.dense_bytes for each in mine}
-    original = sources[model].bytes if model in sources else dense.get(BASELINE)
-    smallest = {candidate_of(each.recipe): each.smallest_bytes for each in mine if is_candidate(each.recipe)}
-    names = [name for each in mine if (name := candidate_of(each.recipe)) is not None]
-    found = {name: sources[name].bytes if name in sources else smallest.get(name) for name in names}
+    original = original_bytes(model, summary)
+    names = (candidate_of(each.recipe) for each in summary.variants if each.model == model)
+    found = {name: variant_bytes(model, candidate_recipe(name), summary) for name in names if name is not None}
     return {name: Size(size, original) for name, size in found.items() if size is not None}

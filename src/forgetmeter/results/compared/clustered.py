@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.clustered_proportion import difference_interval, no_difference, share_interval
-from forgetmeter.statistics.paired import Estimate, paired_drop
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate, accuracy, paired_drop
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, hull, totals_by_cluster
 
 
@@ -32,8 +32,8 @@ class Clustered:
     gained_share: Estimate | None
 
 
-def compare_clustered(answers: Answers) -> list[Clustered | None]:
-    """Compare each variant with the baseline.
+def compare_clustered(answers: Answers, *, confidence: float = CONFIDENCE) -> list[Clustered | None]:
+    """Compare each variant with the baseline, with intervals at a confidence.
 
     Returns:
         One entry per variant; ``None`` without a baseline, with fewer than five relations, or if an item has none.
@@ -49,9 +49,26 @@ def compare_clustered(answers: Answers) -> list[Clustered | None]:
     items, knows = totals(paired), totals(paired & known)
     forgotten, gained = totals(paired & known & ~answers.correct), totals(paired & ~known & answers.correct)
     return [
-        _one(items[row], knows[row], forgotten[row], gained[row]) if paired[row].any() else None
+        _one(items[row], knows[row], forgotten[row], gained[row], confidence) if paired[row].any() else None
         for row in range(len(answers.recipes))
     ]
+
+
+def accuracy_interval(answers: Answers, row: int, asked: NDArray[np.bool_], *, confidence: float) -> Estimate:
+    """Return a variant's share of right answers with its interval, over relations if there are at least five.
+
+    Args:
+        answers: The outcomes of a model and task.
+        row: The variant.
+        asked: The items that count, shape ``(items,)``; at least one.
+        confidence: That of the interval.
+    """
+    right = answers.correct[row] & asked
+    over_items = accuracy(right[asked], confidence=confidence)
+    if not _has_clusters(answers):
+        return over_items
+    counts, items = totals_by_cluster(np.stack([right, asked]), answers.relation, len(answers.relations))
+    return hull(over_items, share_interval(counts, items, confidence=confidence))
 
 
 def paired_difference(
@@ -77,13 +94,17 @@ def _has_clusters(answers: Answers) -> bool:
 
 
 def _one(
-    items: NDArray[np.float64], known: NDArray[np.float64], forgotten: NDArray[np.float64], gained: NDArray[np.float64]
+    items: NDArray[np.float64],
+    known: NDArray[np.float64],
+    forgotten: NDArray[np.float64],
+    gained: NDArray[np.float64],
+    confidence: float,
 ) -> Clustered:
     unknown = items - known
     return Clustered(
         relations=len(items),
-        drop=difference_interval(forgotten, gained, items),
+        drop=difference_interval(forgotten, gained, items, confidence=confidence),
         p_value=no_difference(forgotten, gained, items),
-        retained=share_interval(known - forgotten, known) if known.any() else None,
-        gained_share=share_interval(gained, unknown) if unknown.any() else None,
+        retained=share_interval(known - forgotten, known, confidence=confidence) if known.any() else None,
+        gained_share=share_interval(gained, unknown, confidence=confidence) if unknown.any() else None,
     )

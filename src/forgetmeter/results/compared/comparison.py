@@ -12,21 +12,21 @@ from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.clustered import Clustered, compare_clustered
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.guessing import ChanceTest
-from forgetmeter.statistics.paired import Estimate, accuracy, compare_paired, mcnemar_exact, proportion
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate, accuracy, compare_paired, mcnemar_exact, proportion
 from forgetmeter.statistics.resampling import hull
 
 
-def compare_all(answers: Answers) -> list[CellSummary | None]:
-    """Compare each variant with the baseline on the items that both answered.
+def compare_all(answers: Answers, *, confidence: float = CONFIDENCE) -> list[CellSummary | None]:
+    """Compare each variant with the baseline on the items that both answered, with intervals at a confidence.
 
     Returns:
         One entry per variant, in the order of ``answers.recipes``; ``None`` if it answered nothing. They lack what is
         stored with the cells, and what depends on the run's other cells.
     """
-    clustered = compare_clustered(answers)
+    clustered = compare_clustered(answers, confidence=confidence)
     without_knowledge = _WithoutKnowledge(answers)
     return [
-        _compare(answers, row, clustered[row], without_knowledge) if answers.answered[row].any() else None
+        _compare(answers, row, clustered[row], without_knowledge, confidence) if answers.answered[row].any() else None
         for row in range(len(answers.recipes))
     ]
 
@@ -60,7 +60,7 @@ class _WithoutKnowledge:
 
 
 def _compare(
-    answers: Answers, row: int, clustered: Clustered | None, without_knowledge: _WithoutKnowledge
+    answers: Answers, row: int, clustered: Clustered | None, without_knowledge: _WithoutKnowledge, confidence: float
 ) -> CellSummary:
     answered = answers.answered[row]
     alone = CellSummary(
@@ -68,21 +68,23 @@ def _compare(
         recipe=answers.recipes[row],
         task=answers.task,
         items=int(answered.sum()),
-        accuracy=accuracy(answers.correct[row, answered]),
+        accuracy=accuracy(answers.correct[row, answered], confidence=confidence),
         **without_knowledge.compared(row),  # type: ignore[arg-type]
     )
     paired_items = answers.paired[row]
     if row == answers.baseline or not paired_items.any():
         return alone
-    return _against_baseline(alone, answers, row, clustered)
+    return _against_baseline(alone, answers, row, clustered, confidence)
 
 
-def _against_baseline(alone: CellSummary, answers: Answers, row: int, clustered: Clustered | None) -> CellSummary:
+def _against_baseline(
+    alone: CellSummary, answers: Answers, row: int, clustered: Clustered | None, confidence: float
+) -> CellSummary:
     items, baseline = answers.paired[row], answers.baseline
-    paired = compare_paired(answers.known[items], answers.correct[row, items])
+    paired = compare_paired(answers.known[items], answers.correct[row, items], confidence=confidence)
     unknown = paired.items - paired.known
     drop, retained = paired.drop, paired.retained
-    gained_share = proportion(paired.gained, unknown) if unknown else None
+    gained_share = proportion(paired.gained, unknown, confidence=confidence) if unknown else None
     if clustered is not None:
         drop, retained = hull(drop, clustered.drop), _hull(retained, clustered.retained)
         gained_share = _hull(gained_share, clustered.gained_share)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from forgetmeter.records.task_group import GroupMetric, TaskGroup
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.specs.recipe import BASELINE
-from forgetmeter.statistics.paired import Estimate, mean_of, paired_drop, proportion
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate, mean_of, paired_drop, proportion
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class GroupAverage:
 
 
 def group_averages(
-    groups: Sequence[TaskGroup], cells: Sequence[CellSummary], judged: Mapping[str, tuple[str, str]]
+    groups: Sequence[TaskGroup],
+    cells: Sequence[CellSummary],
+    judged: Mapping[str, tuple[str, str]],
+    *,
+    confidence: float = CONFIDENCE,
 ) -> tuple[GroupAverage, ...]:
     """Return the averages of all variants with outcomes on every task of a group, by group and in the study's order.
 
@@ -52,13 +56,14 @@ def group_averages(
         groups: Those whose tasks are not judged by a metric that they average are left out.
         cells: Cells of tasks with right answers.
         judged: The main metric of each task and the filter of its written answers, if it has one.
+        confidence: That of the intervals; the cells' have the same.
     """
     by_variant: dict[tuple[str, str], dict[str, CellSummary]] = {}
     for cell in cells:
         by_variant.setdefault((cell.model, cell.recipe), {})[cell.task] = cell
     # Over part of the tasks, or of their items, it would be an average of something else.
     return tuple(
-        _average(group, metric, [done[task] for task in group.tasks], by_variant.get((model, BASELINE), {}))
+        _average(group, metric, [done[task] for task in group.tasks], by_variant.get((model, BASELINE), {}), confidence)
         for group in groups
         if (metric := group.metric_of([judged.get(task, ("", "")) for task in group.tasks])) is not None
         for (model, _), done in by_variant.items()
@@ -67,10 +72,15 @@ def group_averages(
 
 
 def _average(
-    group: TaskGroup, metric: GroupMetric, cells: Sequence[CellSummary], baseline: Mapping[str, CellSummary]
+    group: TaskGroup,
+    metric: GroupMetric,
+    cells: Sequence[CellSummary],
+    baseline: Mapping[str, CellSummary],
+    confidence: float,
 ) -> GroupAverage:
     items = sum(cell.items for cell in cells)
     right = sum(cell.right for cell in cells)
+    pooled = proportion(right, items, confidence=confidence)
     alone = GroupAverage(
         model=cells[0].model,
         recipe=cells[0].recipe,
@@ -79,7 +89,7 @@ def _average(
         items=items,
         metric=metric.name,
         is_by_size=metric.is_by_size,
-        accuracy=proportion(right, items) if metric.is_by_size else mean_of([cell.accuracy for cell in cells]),
+        accuracy=pooled if metric.is_by_size else mean_of([cell.accuracy for cell in cells]),
     )
     drops = [cell.drop for cell in cells if cell.drop is not None]
     if len(drops) < len(cells):
@@ -88,9 +98,10 @@ def _average(
     paired = sum(cell.paired or 0 for cell in cells)
     known = sum(baseline[cell.task].right for cell in cells)
     is_whole = all(cell.paired == baseline[cell.task].items for cell in cells)
+    drop = paired_drop(forgotten=forgotten, gained=gained, items=paired, confidence=confidence)
     return replace(
         alone,
-        drop=paired_drop(forgotten=forgotten, gained=gained, items=paired) if metric.is_by_size else mean_of(drops),
-        retained=proportion(known - forgotten, known) if known and is_whole else None,
+        drop=drop if metric.is_by_size else mean_of(drops),
+        retained=proportion(known - forgotten, known, confidence=confidence) if known and is_whole else None,
         gained=gained,
     )

@@ -12,7 +12,7 @@ from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredCell
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.item_intervals import mean_interval, quantile_interval
-from forgetmeter.statistics.paired import Estimate
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ def perplexity_names(task: str, metrics: Iterable[str]) -> list[str]:
     return [metric.name for metric in metrics_of(task, metrics) if metric.is_perplexity]
 
 
-def measured_cells(run: Run) -> tuple[MeasuredSummary, ...]:
-    """Return the cells of tasks without right answers, in the study's order."""
+def measured_cells(run: Run, *, confidence: float = CONFIDENCE) -> tuple[MeasuredSummary, ...]:
+    """Return the cells of tasks without right answers, in the study's order, with intervals at a confidence."""
     cells = [cell for cell in run.cells if not cell.is_judged]
     baselines = {(cell.model, cell.task): cell for cell in cells if cell.recipe == BASELINE}
-    return tuple(_measured(run, cell, baselines.get((cell.model, cell.task))) for cell in cells)
+    return tuple(_measured(run, cell, baselines.get((cell.model, cell.task)), confidence) for cell in cells)
 
 
-def _measured(run: Run, cell: StoredCell, baseline: StoredCell | None) -> MeasuredSummary:
+def _measured(run: Run, cell: StoredCell, baseline: StoredCell | None, confidence: float) -> MeasuredSummary:
     metrics, ratios = cell.metrics, {}
     if baseline is not None and baseline is not cell and run.item_ids(baseline) == run.item_ids(cell):
         before = baseline.metrics
@@ -71,23 +71,23 @@ def _measured(run: Run, cell: StoredCell, baseline: StoredCell | None) -> Measur
         named=cell.named,
         cut=cell.cut,
         not_numbers=cell.not_numbers,
-        intervals=_intervals(run, cell),
+        intervals=_intervals(run, cell, confidence),
     )
 
 
-def _intervals(run: Run, cell: StoredCell) -> dict[str, Estimate]:
+def _intervals(run: Run, cell: StoredCell, confidence: float) -> dict[str, Estimate]:
     metrics = [each for each in metrics_of(cell.task, cell.metrics) if each.weight or each.quantile is not None]
     if not metrics:
         return {}
     names = dict.fromkeys(name for each in metrics if each.weight for name in (each.name, each.weight))
     values = run.item_values(cell, names)
-    found = {each.name: _interval(each, values) for each in metrics if each.name in cell.metrics}
+    found = {each.name: _interval(each, values, confidence) for each in metrics if each.name in cell.metrics}
     return {name: estimate for name, estimate in found.items() if estimate is not None}
 
 
-def _interval(metric: Metric, values: ItemValues) -> Estimate | None:
+def _interval(metric: Metric, values: ItemValues, confidence: float) -> Estimate | None:
     if metric.quantile is not None:
-        return quantile_interval(values.token_values, values.items, metric.quantile)
+        return quantile_interval(values.token_values, values.items, metric.quantile, confidence=confidence)
     if not {metric.name, metric.weight} <= values.metrics.keys():
         return None
     return mean_interval(
@@ -95,4 +95,5 @@ def _interval(metric: Metric, values: ItemValues) -> Estimate | None:
         values.metrics[metric.weight],
         is_share=metric.is_share,
         is_signed=metric.is_signed,
+        confidence=confidence,
     )

@@ -11,10 +11,12 @@ from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.anytime import Drawn, anytime_interval, anytime_p_value
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
-from forgetmeter.statistics.paired import Estimate
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
 
-def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed: int) -> CellSummary:
+def stopped_early(
+    cell: CellSummary, answers: Answers, *, precision: float, seed: int, confidence: float = CONFIDENCE
+) -> CellSummary:
     """Return the summary of a cell with intervals and p-values that allow for stopping when the drop is known.
 
     Args:
@@ -22,6 +24,7 @@ def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed
         answers: The outcomes of its model and task.
         precision: How precisely the drop was to be known.
         seed: Random seed of the order of the items.
+        confidence: That of the intervals.
     """
     if cell.drop is None:
         return cell
@@ -29,14 +32,15 @@ def stopped_early(cell: CellSummary, answers: Answers, *, precision: float, seed
     sequence = _Sequence.of(answers, answers.paired[row], precision=precision, seed=seed)
     kept = answers.correct[row].astype(np.float64)
     drop = sequence.drawn(answers.known - kept, np.ones_like(answers.known), low=-1)
+    retained, gained = (sequence.drawn(kept, of, low=0) for of in (answers.known, ~answers.known))
     p_value = anytime_p_value(drop, 0)
     return replace(
         cell,
-        drop=anytime_interval(drop),
+        drop=anytime_interval(drop, confidence=confidence),
         p_value=p_value,
         p_relations=None if cell.p_relations is None else p_value,
-        retained=cell.retained and anytime_interval(sequence.drawn(kept, answers.known, low=0)),
-        gained_share=cell.gained_share and anytime_interval(sequence.drawn(kept, ~answers.known, low=0)),
+        retained=cell.retained and anytime_interval(retained, confidence=confidence),
+        gained_share=cell.gained_share and anytime_interval(gained, confidence=confidence),
     )
 
 

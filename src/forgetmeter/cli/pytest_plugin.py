@@ -1,0 +1,37 @@
+"""A pytest fixture that fails a test if compressed models do not pass a gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import forgetmeter
+
+_WIDTH = 140
+
+
+@pytest.fixture
+def forgetmeter_gate() -> Callable[..., Any]:
+    """Return a function with the arguments of ``forgetmeter.gate`` that fails the test unless the verdict is PASS.
+
+    Its further argument ``inconclusive`` is ``fail`` or ``skip``: what happens to the test if the verdict is
+    INCONCLUSIVE or UNMEASURED. It returns the verdicts.
+    """
+
+    def check(run: Any, *, inconclusive: str = "fail", **options: Any) -> Any:  # noqa: ANN401
+        if inconclusive not in ("fail", "skip"):
+            raise ValueError(f"inconclusive must be 'fail' or 'skip', not {inconclusive!r}")
+        found = forgetmeter.gate(run, **options)
+        if found.verdict != "PASS":
+            # Only now: most tests of a session do not need it.
+            from forgetmeter.report.gate.gate_text import gate_text
+
+            said = gate_text(found, width=_WIDTH).plain
+            if found.verdict == "FAIL" or inconclusive == "fail":
+                pytest.fail(said, pytrace=False)
+            pytest.skip(said)
+        return found
+
+    return check

@@ -1,0 +1,1 @@
+"""Verdicts of a gate, for terminals, job summaries, test reports and programs."""

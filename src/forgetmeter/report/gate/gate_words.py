@@ -1,0 +1,84 @@
+"""Verdicts of a gate in words."""
+
+from __future__ import annotations
+
+from forgetmeter.basics.plural import counted, megabytes
+from forgetmeter.report.words.numbers import MISSING, count, percent, percent_interval, points_interval
+from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
+from forgetmeter.results.gate.check import CheckResult, GateCheck, GateVerdict
+from forgetmeter.results.gate.gate import Gate, VariantGate
+
+ANSWERS: dict[GateVerdict, str] = {
+    "PASS": "ship it",
+    "FAIL": "do not ship it",
+    "INCONCLUSIVE": "cannot tell yet",
+    "UNMEASURED": "cannot tell",
+}
+_MOST_ITEMS = 10**7
+
+
+def variant_name(variant: VariantGate) -> str:
+    """Return the name of a candidate, or a recipe as text."""
+    return candidate_of(variant.recipe) or variant.recipe if is_candidate(variant.recipe) else variant.recipe
+
+
+def answer(gate: Gate) -> str:
+    """Return the verdict on a run as a sentence: ``PASS: ship it (2 of 2 variants pass)``."""
+    passed = sum(each.verdict == "PASS" for each in gate.variants)
+    of = "" if len(gate.variants) == 1 else f" ({passed} of {counted(len(gate.variants), 'variant')} pass)"
+    return f"{gate.verdict}: {ANSWERS[gate.verdict]}{of}"
+
+
+def size_in_words(variant: VariantGate) -> str:
+    """Return the size of a variant beside that of its original; empty if it is unknown."""
+    if variant.bytes is None or not variant.original:
+        return ""
+    after, before = megabytes([variant.bytes, variant.original])
+    return f"{after} MB, {percent(variant.bytes / variant.original)} of the original's {before} MB"
+
+
+def subject(check: GateCheck) -> str:
+    """Return what a check is about: its task and relation."""
+    if check.condition.quantity == "size":
+        return "the model"
+    if check.task is None:
+        return f"mean of {counted(len(check.tasks), 'task')}"
+    return check.task if check.relation is None else f"{check.task}, {check.relation}"
+
+
+def observed(result: CheckResult) -> str:
+    """Return what was observed, with its 95% interval."""
+    if result.measured is None:
+        return MISSING
+    estimate, quantity = result.measured.estimate, result.check.condition.quantity
+    if quantity == "size":
+        (size,) = megabytes([int(estimate.value)])
+        return f"{size} MB"
+    if quantity == "divergence":
+        return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+    return points_interval(estimate) if quantity == "drop" else percent_interval(estimate)
+
+
+def items(result: CheckResult) -> str:
+    """Return the number of items that were asked."""
+    return MISSING if result.measured is None else count(result.measured.items)
+
+
+def remark(result: CheckResult) -> str:
+    """Return why a check is undecided and what would decide it; empty if it is decided."""
+    if result.verdict != "INCONCLUSIVE":
+        return result.reason
+    assert result.measured is not None
+    if result.needed is None:
+        return "observed at the limit: no number of items would decide"
+    unit = "relation" if result.measured.relations else "text" if result.check.condition.is_of_texts else "item"
+    if result.needed > _MOST_ITEMS:
+        return f"more than {counted(_MOST_ITEMS, unit)} would be needed"
+    now = f" (now {result.measured.relations})" if result.measured.relations else ""
+    return f"about {counted(_rounded(result.needed), unit)} would decide{now}"
+
+
+def _rounded(number: int) -> int:
+    """Round up to two digits."""
+    unit = 10 ** max(len(str(number)) - 2, 0)
+    return int(-(-number // unit) * unit)

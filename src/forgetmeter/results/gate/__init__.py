@@ -1,0 +1,1 @@
+"""Verdicts on whether variants meet conditions."""

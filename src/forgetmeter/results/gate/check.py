@@ -1,0 +1,114 @@
+"""One condition, checked for one variant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from forgetmeter.specs.condition import Condition
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate, normal_quantile
+
+GateVerdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNMEASURED"]
+_WORST_FIRST: tuple[GateVerdict, ...] = ("FAIL", "UNMEASURED", "INCONCLUSIVE")
+POWER = 0.8
+"""Probability with which the number of items that is said to be needed leads to a verdict."""
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """A condition on a variant, for one task, relation or mean.
+
+    Attributes:
+        task: The task or group of tasks; ``None`` for a size, and for the mean over all tasks.
+        tasks: The tasks that are measured: the task itself, those of the group, or all; empty for a size.
+        relation: The relation; ``None`` for all items.
+    """
+
+    condition: Condition
+    model: str
+    recipe: str
+    task: str | None
+    tasks: tuple[str, ...]
+    relation: str | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was observed.
+
+    Attributes:
+        estimate: The quantity with its 95% interval; for a size, in bytes, as an interval of width zero.
+        wide: The same with an interval that holds for all checks of the gate together with a probability of 95%.
+        wide_confidence: Confidence of that interval alone.
+        items: Number of items; ``None`` for a size.
+        relations: Number of relations that the interval is over; ``None`` for intervals over items.
+    """
+
+    estimate: Estimate
+    wide: Estimate
+    wide_confidence: float = CONFIDENCE
+    items: int | None = None
+    relations: int | None = None
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The verdict on a check.
+
+    Attributes:
+        limit: The condition's limit; for a size, in bytes; ``None`` if that is not known.
+        measured: What was observed; ``None`` if it was not measured.
+        reason: Why it is not measured, or not decided; empty otherwise.
+        needed: Number of items, or of relations if the interval is over relations, that would lead to a verdict with a
+            probability of 80% if the true value is the observed one; ``None`` if decided or beyond any number.
+    """
+
+    check: GateCheck
+    verdict: GateVerdict
+    limit: float | None
+    measured: Measured | None = None
+    reason: str = ""
+    needed: int | None = None
+
+
+def judge(check: GateCheck, limit: float, measured: Measured) -> CheckResult:
+    """Judge what was observed: non-inferiority by intervals.
+
+    It passes if the whole 95% interval meets the condition. It fails if the whole interval of all checks together is
+    beyond the limit, so that the probability of any wrong FAIL in a gate is at most 2.5%.
+    """
+    wide, is_minimum = measured.wide, check.condition.is_minimum
+    if _meets(measured.estimate, limit, is_minimum=is_minimum):
+        return CheckResult(check, "PASS", limit, measured)
+    if _is_beyond(wide, limit, is_minimum=is_minimum):
+        return CheckResult(check, "FAIL", limit, measured)
+    return CheckResult(check, "INCONCLUSIVE", limit, measured, needed=_needed(measured, limit, is_minimum=is_minimum))
+
+
+def worst(verdicts: Iterable[GateVerdict]) -> GateVerdict:
+    """Return the verdict on all conditions together: all must pass, and one that fails decides."""
+    found = set(verdicts)
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), "PASS")
+
+
+def _meets(estimate: Estimate, limit: float, *, is_minimum: bool) -> bool:
+    return estimate.low >= limit if is_minimum else estimate.high <= limit
+
+
+def _is_beyond(estimate: Estimate, limit: float, *, is_minimum: bool) -> bool:
+    return estimate.high < limit if is_minimum else estimate.low > limit
+
+
+def _needed(measured: Measured, limit: float, *, is_minimum: bool) -> int | None:
+    """Return how many units decide, as intervals shrink with the square root of their number."""
+    value = measured.estimate.value
+    units, away = measured.relations or measured.items, abs(limit - value)
+    if units is None or not away:
+        return None
+    will_pass = value >= limit if is_minimum else value <= limit
+    interval, confidence = (measured.estimate, CONFIDENCE) if will_pass else (measured.wide, measured.wide_confidence)
+    side = interval.high - value if limit > value else value - interval.low
+    quantile = normal_quantile(confidence)
+    power = (quantile + normal_quantile(2 * POWER - 1)) / quantile
+    return max(units + 1, round(units * (power * side / away) ** 2))

@@ -1,0 +1,88 @@
+"""The gate as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from forgetmeter.config.policy import Policy, policy_from_options, read_policy
+from forgetmeter.errors import UserError
+from forgetmeter.results.gate.gate import Gate, check_policy
+from forgetmeter.results.results import Results, open_run
+from forgetmeter.specs.condition import Quantity
+from forgetmeter.specs.suggestion import refuse_type
+
+GateLimit = str | float
+"""A limit as text, such as ``1pt`` or ``98%``, or as a number, such as 0.01 or 0.98."""
+
+
+def gate(
+    run: str | Path | Results,
+    *,
+    policy: str | Path | None = None,
+    margin: GateLimit | None = None,
+    min_retained: GateLimit | None = None,
+    min_accuracy: GateLimit | None = None,
+    max_divergence: GateLimit | None = None,
+    max_size: GateLimit | None = None,
+    tasks: Iterable[str] = (),
+    recipes: Iterable[str] = (),
+) -> Gate:
+    """Check whether the variants of a run meet conditions, which come from a policy file, from limits, or both.
+
+    Args:
+        run: Folder or URL of a run, or an open one.
+        policy: A policy file (YAML).
+        margin: Largest acceptable drop of accuracy, such as ``1pt`` (one percentage point) or 0.01.
+        min_retained: Smallest acceptable share of the baseline's right answers that are still right.
+        min_accuracy: Smallest acceptable accuracy.
+        max_divergence: Largest acceptable mean divergence from the baseline, in nats.
+        max_size: Largest acceptable size: a share of the original's, or bytes such as ``200MB``.
+        tasks: The tasks on which drop, retained share and accuracy are limited; all by default.
+        recipes: The recipes or candidates to check; all of the run by default.
+
+    Returns:
+        The verdicts: those of each check, of each variant, and as ``verdict`` that on the run.
+
+    Raises:
+        UserError: There is no condition, one is not valid, or the run lacks what it names.
+    """
+    limits: dict[Quantity, GateLimit | None] = {
+        "drop": margin,
+        "retained": min_retained,
+        "accuracy": min_accuracy,
+        "divergence": max_divergence,
+        "size": max_size,
+    }
+    conditions = policy_of(policy, limits, tasks=tasks)
+    if not isinstance(run, Results):
+        run = open_run(run)
+    return check_policy(run.run, run.summary, conditions, recipes=_names("recipes", recipes))
+
+
+def policy_of(
+    policy: str | Path | None, limits: dict[Quantity, GateLimit | None], *, tasks: Iterable[str] = ()
+) -> Policy:
+    """Return the conditions of a policy file, and those of limits that are given.
+
+    Raises:
+        UserError: There is none, or one is not valid.
+    """
+    given = {quantity: limit for quantity, limit in limits.items() if limit is not None}
+    if policy is None and not given:
+        raise UserError("give a condition, such as --margin 1pt or --min-retained 98%, or a policy file with --policy")
+    from_file = Policy(())
+    if policy is not None:
+        refuse_type("policy", policy, str, Path)
+        from_file = read_policy(Path(policy))
+    from_options = policy_from_options(given, tasks=_names("tasks", tasks))
+    return Policy((*from_file.conditions, *from_options.conditions), from_file.digest)
+
+
+def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return (names,)
+    names = tuple(names)
+    for name in names:
+        refuse_type(f"each of {what}", name, str)
+    return names
