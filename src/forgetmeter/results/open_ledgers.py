@@ -68,7 +68,7 @@ def find_recipe(run: Run, text: str) -> str:
     return wanted
 
 
-def find_names(kind: str, names: Sequence[str], wanted: str | None) -> list[str]:
+def find_names(kind: str, names: Sequence[str], wanted: str | None, *, within: str = "this run") -> list[str]:
     """Return the name that is wanted, or all with its text before their options; all names if none is.
 
     Raises:
@@ -78,7 +78,7 @@ def find_names(kind: str, names: Sequence[str], wanted: str | None) -> list[str]
         return list(names)
     found = [name for name in names if name == wanted] or [name for name in names if name.split(":")[0] == wanted]
     if not found:
-        raise UserError(unknown(kind, wanted, names, within="this run"))
+        raise UserError(unknown(kind, wanted, names, within=within))
     return found
 
 

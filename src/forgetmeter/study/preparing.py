@@ -146,13 +146,18 @@ def _check_stored(cells: Sequence[Cell], work: Work, executor: str) -> None:
         )
 
 
-def estimate(checked: CheckedStudy, progress: Progress) -> None:
+def estimate(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     """Load the tasks of missing cells, check that each model supports them, and report the amount to read.
+
+    Returns:
+        The tasks that were loaded, by name.
 
     Raises:
         UserError: As ``supported_tasks``.
     """
-    progress.amount(tokens_to_read(checked, supported_tasks(checked, progress)))
+    tasks = supported_tasks(checked, progress)
+    progress.amount(tokens_to_read(checked, tasks))
+    return tasks
 
 
 def open_engines(

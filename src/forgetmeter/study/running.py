@@ -20,11 +20,13 @@ from forgetmeter.probes.lm_eval.own_folders import own_task_files
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task, single_tasks, task_groups, task_problems
 from forgetmeter.probes.registry import is_declared
+from forgetmeter.results.summary import TaskSummary
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.suggestion import refuse_type
 from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, stored_tasks, valid_items
 from forgetmeter.study.installed import InstalledVocabulary
+from forgetmeter.study.planned_tasks import planned_tasks
 
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
@@ -97,8 +99,11 @@ def run_checked(
     return Finished(checked.plan.study.output, len(checked.plan.cells), computed, failures)
 
 
-def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
+def check_tasks(checked: CheckedStudy, progress: Progress) -> tuple[TaskSummary, ...]:
     """Run the checks of tasks that ``run_checked`` starts with, and estimate its amount; nothing is written.
+
+    Returns:
+        The tasks with right answers, with the number of their items.
 
     Raises:
         UserError: A task's data or the device is missing, or a model does not support a task.
@@ -107,7 +112,8 @@ def check_tasks(checked: CheckedStudy, progress: Progress) -> None:
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import estimate
 
-        estimate(checked, progress)
+        return planned_tasks(checked, estimate(checked, progress))
+    return planned_tasks(checked, {})
 
 
 def _as_in_yaml(key: str, value: Any) -> Any:  # noqa: ANN401

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.basics.visible_text import encodable
 from forgetmeter.cli import options
 from forgetmeter.cli.printing import print_text, text_width
+from forgetmeter.cli.progress import StageLines
+from forgetmeter.config import study_file
 from forgetmeter.errors import UserError
-from forgetmeter.report.gate import gate_json, gate_junit, gate_markdown, gate_text
-from forgetmeter.results.gate import gating
+from forgetmeter.report.gate import gate_json, gate_junit, gate_markdown, gate_text, resolution_text
+from forgetmeter.results import results
+from forgetmeter.results.gate import gating, resolution
+from forgetmeter.specs import condition
 from forgetmeter.specs.suggestion import unknown
+from forgetmeter.study import running
+
+if TYPE_CHECKING:
+    from forgetmeter.specs.condition import Condition
 
 _CODES = {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11, "UNMEASURED": 12}
 _UNDECIDED = ("pass", "fail")
 
 
 def gate_command(
-    run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
+    run: Annotated[str | None, typer.Argument(help="Folder or URL of the run.", show_default=False)] = None,
     *,
     policy: Annotated[Path | None, typer.Option(help="Policy file (YAML) with conditions.")] = None,
     margin: Annotated[
@@ -44,6 +55,20 @@ def gate_command(
         list[str] | None,
         typer.Option(help="Check only this recipe or candidate; can be repeated.", show_default="all"),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="A study file instead of a run: say whether its items can decide the margin."),
+    ] = None,
+    seen: Annotated[
+        str | None, typer.Option(help="With --plan: a run whose variants say how many answers flip on each task.")
+    ] = None,
+    flips: Annotated[
+        str | None,
+        typer.Option(help="With --plan: share of answers that flip.", show_default="as in --seen or STUDY's run; 10%"),
+    ] = None,
+    undecided: Annotated[
+        bool, typer.Option("--allow-undecidable", help="With --plan: exit with 0 if a margin cannot be decided.")
+    ] = False,
     inconclusive: Annotated[
         str, typer.Option(help="Whether INCONCLUSIVE and UNMEASURED pass or fail, in the exit code and in --junit.")
     ] = "fail",
@@ -59,12 +84,25 @@ def gate_command(
 
     Exit codes: 0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 UNMEASURED.
     """
+    limits = gating.limits_of(
+        margin=margin,
+        min_retained=min_retained,
+        min_accuracy=min_accuracy,
+        max_divergence=max_divergence,
+        max_size=max_size,
+    )
+    if (run is None) == (plan is None):
+        raise UserError("give a run to check, or --plan STUDY.yaml to plan one")
+    if plan is not None:
+        conditions = gating.policy_of(policy, limits, tasks=options.split(tasks) or ()).conditions
+        _plan(plan, conditions, seen=seen, flips=flips, is_allowed=undecided)
+        return
     if inconclusive not in _UNDECIDED:
         raise UserError(unknown("value of --inconclusive", inconclusive, _UNDECIDED))
     for file in (junit, markdown):
         _check_writable(file)
     found = gating.gate(
-        run,
+        run or "",
         policy=policy,
         margin=margin,
         min_retained=min_retained,
@@ -81,6 +119,44 @@ def gate_command(
     print_text(gate_json.gate_json(found) if json else gate_text.gate_text(found, width=text_width()))
     is_let_through = inconclusive == "pass" and found.verdict != "FAIL"
     raise typer.Exit(0 if is_let_through else _CODES[found.verdict])
+
+
+def _plan(
+    study: Path, conditions: Sequence[Condition], *, seen: str | None, flips: str | None, is_allowed: bool
+) -> None:
+    """Print whether the items of a study can decide the margins.
+
+    Raises:
+        UserError: They cannot, and this is not allowed; or the study is not valid.
+    """
+    share = None if flips is None else _share(flips)
+    stages = StageLines(sys.stderr)
+    checked = running.check_study(lambda vocabulary: study_file.read_study_file(study, vocabulary=vocabulary))
+    tasks = running.check_tasks(checked, stages)
+    earlier = seen or (checked.store.location if checked.store.has_files() else None)
+    summary = None if earlier is None else results.open_run(earlier).summary
+    of_tasks = resolution.resolutions(tasks, seen=summary, flips=share)
+    margins, others = resolution.planned_margins(conditions, of_tasks)
+    if not margins:
+        raise UserError("nothing to plan: --plan is for margins on the drop, on tasks with right answers")
+    print_text(resolution_text.margin_text(margins, width=text_width()))
+    for other in others:
+        typer.echo(f"not planned: {other}")
+    for each in margins:
+        if not each.is_decidable and not is_allowed:
+            needed = each.of.needed(each.margin)
+            needs = "no realistic number of items can" if needed is None else f"about {needed:,} items would be needed"
+            raise UserError(
+                f"{counted(each.of.items, 'item')} of {each.of.task} are unlikely to decide '{each.condition}' "
+                f"({needs}); ask more items, accept a larger loss, or add --allow-undecidable"
+            )
+
+
+def _share(text: str) -> float:
+    try:
+        return float(condition.parse_limit("retained", text))  # type: ignore[arg-type]
+    except UserError:
+        raise UserError(f"--flips: '{text}' is not a valid share (allowed: a share such as 0.1 or 10%)") from None
 
 
 def _check_writable(file: Path | None) -> None:

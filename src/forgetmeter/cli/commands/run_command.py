@@ -27,7 +27,9 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.registry import check_executor
 from forgetmeter.probes.registry import find_task
 from forgetmeter.report.formats import profile_text
+from forgetmeter.report.gate import resolution_text
 from forgetmeter.results import results
+from forgetmeter.results.gate import resolution
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
 
@@ -116,8 +118,11 @@ def run_given(
     stages = StageLines(sys.stderr)
     checked = check_study(read, progress=stages, data=data)
     if dry_run:
-        check_tasks(checked, stages)
+        tasks = check_tasks(checked, stages)
         _print_plan(checked)
+        seen = results.open_run(checked.store.location).summary if checked.store.has_files() else None
+        if resolved := resolution.resolutions(tasks, seen=seen):
+            print_text(Text("\n").append_text(resolution_text.resolution_text(resolved, width=text_width())))
         return
     with progress_on(sys.stderr, checked) as progress:
         finished = run_checked(checked, progress=progress, **asdict(runner))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from forgetmeter.config.policy import Policy, policy_from_options, read_policy
@@ -47,6 +47,28 @@ def gate(
     Raises:
         UserError: There is no condition, one is not valid, or the run lacks what it names.
     """
+    limits = limits_of(
+        margin=margin,
+        min_retained=min_retained,
+        min_accuracy=min_accuracy,
+        max_divergence=max_divergence,
+        max_size=max_size,
+    )
+    conditions = policy_of(policy, limits, tasks=tasks)
+    if not isinstance(run, Results):
+        run = open_run(run)
+    return check_policy(run.run, run.summary, conditions, recipes=_names("recipes", recipes))
+
+
+def limits_of(
+    *,
+    margin: GateLimit | None,
+    min_retained: GateLimit | None,
+    min_accuracy: GateLimit | None,
+    max_divergence: GateLimit | None,
+    max_size: GateLimit | None,
+) -> dict[Quantity, GateLimit]:
+    """Return the limits that are given, by what they limit."""
     limits: dict[Quantity, GateLimit | None] = {
         "drop": margin,
         "retained": min_retained,
@@ -54,28 +76,22 @@ def gate(
         "divergence": max_divergence,
         "size": max_size,
     }
-    conditions = policy_of(policy, limits, tasks=tasks)
-    if not isinstance(run, Results):
-        run = open_run(run)
-    return check_policy(run.run, run.summary, conditions, recipes=_names("recipes", recipes))
+    return {quantity: limit for quantity, limit in limits.items() if limit is not None}
 
 
-def policy_of(
-    policy: str | Path | None, limits: dict[Quantity, GateLimit | None], *, tasks: Iterable[str] = ()
-) -> Policy:
+def policy_of(policy: str | Path | None, limits: Mapping[Quantity, GateLimit], *, tasks: Iterable[str] = ()) -> Policy:
     """Return the conditions of a policy file, and those of limits that are given.
 
     Raises:
         UserError: There is none, or one is not valid.
     """
-    given = {quantity: limit for quantity, limit in limits.items() if limit is not None}
-    if policy is None and not given:
+    if policy is None and not limits:
         raise UserError("give a condition, such as --margin 1pt or --min-retained 98%, or a policy file with --policy")
     from_file = Policy(())
     if policy is not None:
         refuse_type("policy", policy, str, Path)
         from_file = read_policy(Path(policy))
-    from_options = policy_from_options(given, tasks=_names("tasks", tasks))
+    from_options = policy_from_options(limits, tasks=_names("tasks", tasks))
     return Policy((*from_file.conditions, *from_options.conditions), from_file.digest)
 
 

@@ -1,0 +1,74 @@
+"""What planned items can resolve, for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from forgetmeter.basics.plural import counted
+from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.words.numbers import count, percent
+from forgetmeter.results.gate.resolution import PlannedMargin, TaskResolution
+
+
+def resolution_text(resolutions: Sequence[TaskResolution], *, width: int) -> Text:
+    """Return the half-width of each task's interval."""
+    columns = [
+        Column("task"),
+        Column("items", align="right"),
+        Column("flips", align="right"),
+        Column("resolution", align="right"),
+    ]
+    rows = [(each.task, count(each.items), percent(each.expected.flips), _points(each)) for each in resolutions]
+    text = Text("What these items can resolve\n", "bold")
+    text.append_text(in_columns(columns, rows, width=width))
+    return text.append_text(_basis(resolutions, width))
+
+
+def margin_text(margins: Sequence[PlannedMargin], *, width: int) -> Text:
+    """Return whether the items of each task can decide its margin."""
+    columns = [
+        Column("task"),
+        Column("items", align="right"),
+        Column("flips", align="right"),
+        Column("resolution", align="right"),
+        Column("condition"),
+        Column("passes if nothing is lost", align="right"),
+        Column("items for 80%", align="right"),
+    ]
+    rows = [
+        (
+            each.of.task,
+            count(each.of.items),
+            percent(each.of.expected.flips),
+            _points(each.of),
+            str(each.condition),
+            f"{100 * each.of.power(each.margin):.0f}%",
+            count(each.of.needed(each.margin)),
+        )
+        for each in margins
+    ]
+    text = in_columns(columns, rows, width=width)
+    return text.append_text(_basis([each.of for each in margins], width))
+
+
+def _points(each: TaskResolution) -> str:
+    return f"±{100 * each.half_width:.1f} points"
+
+
+def _basis(resolutions: Sequence[TaskResolution], width: int) -> Text:
+    said = (
+        "resolution: half the width of the drop's 95% interval if nothing is lost. flips: share of answers that change "
+        "from right to wrong or back"
+    )
+    seen = sorted({each.variants for each in resolutions if each.variants})
+    assumed = any(not each.variants for each in resolutions)
+    said += f", as in {counted(seen[-1], 'variant')} evaluated earlier" if seen else ""
+    said += (", else" if seen else "; here") + " assumed" if assumed else ""
+    said += "."
+    if effects := sorted({each.expected.design_effect for each in resolutions if each.relations}):
+        span = f"{effects[0]:.1f}" + (f" to {effects[-1]:.1f}" if len(effects) > 1 else "")
+        said += f" Relations differ, which multiplies the variance by {span}."
+    return Text(textwrap.fill(said, width) + "\n", "dim")
