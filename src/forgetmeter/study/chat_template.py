@@ -14,12 +14,13 @@ from forgetmeter.probes.lm_eval.prompting import ChatTemplate
 def chat_template_of(
     tokenizer: PreTrainedTokenizerBase, model: str, *, system_instruction: str | None = None
 ) -> ChatTemplate:
-    """Return a function that renders messages by a tokenizer's template, like lm-evaluation-harness's ``hf`` (0.4.13).
+    """Return a function that renders messages with a tokenizer's template.
 
-    A task's own system messages are left out if the template rejects them.
+    As in lm-evaluation-harness's ``hf`` (0.4.13), a task's own system messages are left out if the template rejects
+    them.
 
     Raises:
-        UserError: The tokenizer has no template, or it rejects the user's system instruction.
+        UserError: The tokenizer has no template, or it cannot be used, or it rejects the user's system instruction.
     """
     if not tokenizer.chat_template:
         raise UserError(f"chat_template: the tokenizer of model '{model}' has no chat template; omit chat_template")
@@ -37,12 +38,14 @@ def chat_template_of(
         try:
             return rendered(messages)
         except TemplateError as error:
+            # If this fails as well, the system message is not the reason.
+            without_system = rendered([message for message in messages if message["role"] != "system"])
             if system_instruction:
                 raise UserError(
                     f"system_instruction: the chat template of model '{model}' rejects system messages "
                     f"({one_line(error)}); omit system_instruction"
                 ) from error
-            return rendered([message for message in messages if message["role"] != "system"])
+            return without_system
 
     try:
         system = [{"role": "system", "content": system_instruction}] if system_instruction else []
@@ -50,5 +53,8 @@ def chat_template_of(
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"chat_template: that of model '{model}' cannot be used ({one_line(error)})") from error
+        raise UserError(
+            f"chat_template: the chat template of model '{model}' cannot be used ({one_line(error)}); "
+            "omit chat_template"
+        ) from error
     return render

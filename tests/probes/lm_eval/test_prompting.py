@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2.exceptions import TemplateError
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
@@ -200,8 +201,31 @@ def test_wrong_settings_are_refused(folder: Path, chatty: str, change: dict[str,
 
 
 def test_a_template_that_fails_is_refused() -> None:
-    with pytest.raises(UserError, match="that of model 'tiny' cannot be used .no way"):
+    says = r"chat_template: the chat template of model 'tiny' cannot be used .no way.; omit chat_template"
+    with pytest.raises(UserError, match=says):
         chat_template_of(with_template("{{ raise_exception('no way') }}"), "tiny")
+
+
+@pytest.mark.parametrize(
+    ("template", "cause"),
+    [("{{ raise_exception('no way') }}", "no way"), ("{% for m in messages %}", "Unexpected end of template")],
+)
+def test_a_template_that_fails_without_an_instruction_as_well_does_not_blame_it(template: str, cause: str) -> None:
+    with pytest.raises(UserError, match=f"^chat_template: the chat template of model 'tiny' cannot be used .{cause}"):
+        chat_template_of(with_template(template), "tiny", system_instruction="Be brief.")
+
+
+def test_later_messages_that_a_template_cannot_render_do_not_blame_an_instruction() -> None:
+    tokenizer = with_template(
+        "{% set asked = messages | selectattr('role', 'equalto', 'user') | list %}"
+        "{% if asked | length > 1 %}{{ raise_exception('roles must alternate') }}{% endif %}" + TEMPLATE
+    )
+    user, system = {"role": "user", "content": "Hello"}, {"role": "system", "content": "Be brief."}
+    plain, instructed = (chat_template_of(tokenizer, "tiny", system_instruction=each) for each in (None, "Be brief."))
+    assert instructed([system, user]) == "<s>[system] Be brief.\n[user] Hello\n[assistant] "
+    for render, messages in ((plain, [user, user]), (instructed, [system, user, user])):
+        with pytest.raises(TemplateError, match="roles must alternate"):
+            render(messages)
 
 
 def test_a_template_without_a_system_role_refuses_an_instruction() -> None:
