@@ -81,7 +81,7 @@ def relation_means(metrics: Iterable[tuple[str, Mapping[str, float]]]) -> dict[s
 
 
 def missing_templates(name: TaskName, relations: Mapping[str, Mapping[int, str]]) -> list[str]:
-    """Return a problem for each requested template that some relation lacks.
+    """Return a problem for each requested template that some relation lacks, with those that all relations have.
 
     Args:
         name: The task's name.
@@ -91,7 +91,7 @@ def missing_templates(name: TaskName, relations: Mapping[str, Mapping[int, str]]
     for number in name.listed("templates") or ():
         lacking = [relation for relation, templates in relations.items() if number not in map(str, templates)]
         if lacking:
-            allowed = ", ".join(map(str, relations[lacking[0]]))
+            allowed = ", ".join(map(str, sorted(set.intersection(*map(set, relations.values())))))
             where = f"no template {number} in {listed(lacking, 1)} (allowed: {allowed})"
             problems.append(f"option templates of task '{name.base}': {where}")
     return problems

@@ -89,6 +89,10 @@ def test_options_select_templates_and_the_ranking(tmp_path: Path) -> None:
     assert task_problems(f"{name}:templates=1") == [
         "option templates of task 'file': no template 1 in colour (allowed: 0)"
     ]
+    # Only templates of all relations, not those of the first one without the requested template.
+    assert task_problems(f"{name}:templates=2") == [
+        "option templates of task 'file': no template 2 in capital and 1 more (allowed: 0)"
+    ]
     assert (
         "has [X] after [Y], so a decoder would not have read the subject" in task_problems(f"{name}:ranking=answers")[0]
     )
