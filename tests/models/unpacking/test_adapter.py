@@ -192,18 +192,19 @@ def test_its_identity_is_that_of_both_contents(base: Path, tmp_path: Path) -> No
         ({"modules_to_save": ["lm_head"]}, "is not plain LoRA (modules_to_save is ['lm_head'])"),
         ({"init_lora_weights": "pissa"}, "is not plain LoRA (init_lora_weights is 'pissa')"),
         ({"a_later_invention": 3}, "is not plain LoRA (a_later_invention is 3)"),
-        ({"lora_alpha": "16"}, f"sets lora_alpha of {MODULE} to '16', which is not a number"),
-        ({"lora_alpha": math.nan}, f"sets lora_alpha of {MODULE} to nan, which is not a number"),
-        ({"lora_alpha": True}, f"sets lora_alpha of {MODULE} to True, which is not a number"),
-        ({"lora_alpha": None}, f"sets lora_alpha of {MODULE} to None, which is not a number"),
-        ({"alpha_pattern": {"q_proj": [8]}}, f"sets lora_alpha of {MODULE} to [8], which is not a number"),
+        ({"lora_alpha": "16"}, f"has no finite numeric lora_alpha for {MODULE} (got '16')"),
+        ({"lora_alpha": math.nan}, f"has no finite numeric lora_alpha for {MODULE} (got nan)"),
+        ({"lora_alpha": True}, f"has no finite numeric lora_alpha for {MODULE} (got True)"),
+        ({"lora_alpha": None}, f"has no finite numeric lora_alpha for {MODULE} (got None)"),
+        ({"alpha_pattern": {"q_proj": [8]}}, f"has no finite numeric lora_alpha for {MODULE} (got [8])"),
         ({"lora_alpha": 10**400}, "has settings that cannot be read (int too large to convert to float)"),
         ({"rank_pattern": {"(": 8}}, "has settings that cannot be read (missing ), unterminated subpattern"),
         ({"rank_pattern": ["q_proj"]}, "has settings that cannot be read ('list' object has no attribute"),
         ({"use_rslora": "no"}, "sets use_rslora to 'no', which is neither true nor false"),
         (
             {"r": 5},
-            "has lora_A of shape [4, 32] and rank 5 for model.layers.0.self_attn.q_proj, whose weight is [32, 32]",
+            "has lora_A of shape [4, 32] for model.layers.0.self_attn.q_proj; its settings (rank 5) and the weight's "
+            "shape [32, 32] require [5, 32]; merge it",
         ),
     ],
 )
@@ -295,6 +296,11 @@ def test_matrices_of_integers_are_refused(base: Path, tmp_path: Path) -> None:
             f"{Q_PROJ}.lora_A.weight",
             "base_model.model.lm_head.lora_A.weight",
             "changes lm_head, for which its base model stores no separate weight",
+        ),
+        (
+            f"{Q_PROJ}.lora_A.weight",
+            "base_model.model.model.layers.0.input_layernorm.lora_A.weight",
+            "changes model.layers.0.input_layernorm, whose weight has the shape [32] and is not a matrix; merge it",
         ),
     ],
 )

@@ -46,7 +46,7 @@ _WITHOUT_EFFECT = {
     "runtime_config",
     "task_type",
 }
-"""Settings for training, or that follow from the weights' names and shapes."""
+"""Settings that only affect training, or that the weights' names and shapes imply."""
 _UNREADABLE = (AttributeError, ArithmeticError, RecursionError, TypeError, ValueError, re.error)
 _TARGETS = {"exclude_modules", "layers_pattern", "layers_to_transform", "target_modules"}
 _READ = {"alpha_pattern", "lora_alpha", "r", "rank_pattern", "use_rslora", *_TARGETS}
@@ -56,11 +56,14 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "bias": ("none",),
     "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
 }
-"""Values that other settings have in plain LoRA; other initializations also change the base model."""
+"""Allowed values of these settings in plain LoRA; settings not listed anywhere here must be empty.
+
+Initializations not listed also change the base model.
+"""
 
 
 class _NotPlainError(Exception):
-    """An adapter is not plain LoRA; the message follows "the adapter"."""
+    """An adapter is not plain LoRA; the message completes a sentence that begins with "the adapter"."""
 
 
 def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, name: str) -> tuple[PlainTensor, ...]:
@@ -100,7 +103,7 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
 
 
 def _names(modules: Any, layer: str) -> bool:  # noqa: ANN401 - of JSON
-    """Whether a pattern, or one of a list of names, is that of a layer."""
+    """Whether a layer matches a regular expression, or any name in a list."""
     if isinstance(modules, str):
         return bool(re.fullmatch(modules, layer))
     return any(layer == each or layer.endswith(f".{each}") for each in modules)
@@ -158,17 +161,22 @@ class _Lora:
         return index in _listed(indices)
 
     def applied(self, module: str, tensor: PlainTensor, *, is_transposed: bool) -> PlainTensor:
-        """Return a layer's weight with its change; a layer may hold its weight with the inputs first."""
+        """Return a layer's weight with the adapter's change added.
+
+        ``is_transposed``: the layer stores its weight as (inputs, outputs).
+        """
         pair, shape = self.pairs[module], tensor.header.shape[:: -1 if is_transposed else 1]
         rank = self._setting("rank_pattern", "r", module)
-        wanted = {"A": (rank, shape[-1]), "B": (shape[0], rank)}
+        if len(shape) != 2:
+            raise _NotPlainError(f"changes {module}, whose weight has the shape {list(shape)} and is not a matrix")
+        wanted = {"A": (rank, shape[1]), "B": (shape[0], rank)}
         for part, size in wanted.items():
             if part not in pair:
                 raise _NotPlainError(f"lacks lora_{part} of {module}")
-            if len(shape) != len(size) or pair[part].shape != size:
+            if pair[part].shape != size:
                 raise _NotPlainError(
-                    f"has lora_{part} of shape {list(pair[part].shape)} and rank {rank} for {module}, whose weight is "
-                    f"{list(shape)}"
+                    f"has lora_{part} of shape {list(pair[part].shape)} for {module}; its settings (rank {rank}) and "
+                    f"the weight's shape {list(tensor.header.shape)} require {list(size)}"
                 )
         is_stabilized = self._settings.get("use_rslora") or False
         if not isinstance(is_stabilized, bool):
@@ -189,5 +197,5 @@ class _Lora:
         found = (value for key, value in values if re.fullmatch(rf"(.*\.)?({key})", module))
         value = next(found, self._settings.get(otherwise))
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise _NotPlainError(f"sets {otherwise} of {module} to {value!r:.40}, which is not a number")
+            raise _NotPlainError(f"has no finite numeric {otherwise} for {module} (got {value!r:.40})")
         return value
