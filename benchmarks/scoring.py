@@ -149,9 +149,7 @@ def show(measured: list[Measured], gemm: float, title: str) -> None:
             f"{one.rate / gemm:.0%}",
         )
     console.print(table)
-    console.print(
-        "max |Δ|: largest difference of two log-likelihoods, lm-eval with softmax_dtype=float64 (and float32)"
-    )
+    console.print("max |Δ|: largest log-likelihood difference, lm-eval with softmax_dtype=float64 (and float32)")
     console.print(f"GEMM share: of the best square multiplication measured here, {gemm:.0f} GFLOP/s")
 
 

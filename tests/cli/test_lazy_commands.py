@@ -153,7 +153,7 @@ def test_advice_as_text_and_as_json(tmp_path: Path) -> None:
     request = ["advise", "standard:encoder", "--tasks", "facts:templates=0", "--max-bytes", "0.85", "--limit", "10"]
     request += ["--recipes", recipes, "--out", str(tmp_path / "advice")]
     done = forgetmeter(*request)
-    assert done.stdout.startswith("Take round_to_nearest:overall:8\n")
+    assert done.stdout.startswith("Use round_to_nearest:overall:8\n")
     assert f"forgetmeter report {tmp_path}/advice/last" in done.stdout
     found = json.loads(forgetmeter(*request, "--json").stdout)
     assert found["recipe"] == "round_to_nearest:overall:8"

@@ -52,10 +52,16 @@ def test_recipes_of_the_same_words_are_rows_of_their_own(summary):
 def test_a_grid_as_text_is_aligned(summary):
     text = grid_text(retained_grids(summary)[0])
     assert "answers 71.2% of 1,838 items of piqa correctly" in text
+    assert "Share of the 1,309 correct answers that are still correct after compression" in text
     assert "(Guessing gets 50.0% right.)" in text
     rows = [line for line in text.splitlines() if "91.2%" in line or "both" in line]
     assert len({len(line) for line in rows}) == 1
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_single_correct_answer_is_singular(summary):
+    grid = replace(retained_grids(summary)[0], known=1)
+    assert "Share of the 1 correct answer that is still correct after compression" in grid_text(grid)
 
 
 def test_almost_all_is_not_shown_as_all(summary):

@@ -58,9 +58,9 @@ def compress_checkpoint(
 ) -> Written:
     """Compress a checkpoint into a new folder that ``from_pretrained`` loads.
 
-    The model is fully in memory only to convert a GGUF file, for architectures whose weights transformers merges while
-    loading, such as experts, and to check the result: the folder is loaded again, and its logits are compared with
-    those of the variant that ``forgetmeter run`` scores.
+    The whole model is held in memory only to convert a GGUF file, for architectures whose weights transformers converts
+    while loading, such as some mixtures of experts, and to check the result: the folder is loaded again, and its logits
+    are compared with those of the variant that ``forgetmeter run`` scores.
 
     Args:
         model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf``, ``package:MODULE`` or
@@ -70,7 +70,7 @@ def compress_checkpoint(
         format: ``dense`` for plain tensors, or ``compressed-tensors``.
         dtype: Dtype to cast floating-point weights to before compression.
         max_shard_size: Size limit of the tensors per file, such as ``5GB``.
-        seed: Seed of random methods.
+        seed: Seed for random methods.
         check: Whether to check the result; by default, if the source takes at most ``MOST_CHECKED_BYTES``.
 
     Raises:

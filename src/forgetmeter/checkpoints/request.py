@@ -36,7 +36,7 @@ class CompressionRequest:
         format: Storage format of the weights.
         dtype: Dtype to cast floating-point weights to before compression; ``None`` keeps the stored dtypes.
         max_shard_bytes: Size limit of the tensors per file; only a single tensor may exceed it.
-        seed: Seed of random methods.
+        seed: Seed for random methods.
         check: Whether to load the result again; ``None`` to do so if it is small enough.
     """
 

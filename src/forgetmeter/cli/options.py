@@ -15,7 +15,9 @@ from forgetmeter.specs.scope import split_at
 
 Limit = Annotated[
     int | None,
-    typer.Option(help="Only the first N items per task (of probes: per relation; of facts: also per phrasing)."),
+    typer.Option(
+        help="Only the first N items per task (for probes, per relation; for facts, per relation and template)."
+    ),
 ]
 DTypeName = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
 DeviceName = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -68,7 +70,7 @@ Workers = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="The Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for the one that runs here.",
+        help="The Ray cluster: HOST:PORT, ray://HOST:PORT, or auto for a cluster already running on this machine.",
         show_default="start one",
     ),
 ]

@@ -75,7 +75,7 @@ class Method(ABC):
         Args:
             units: Matrices; parts of a fused parameter that are selected together form one unit.
             options: All options.
-            seed: Seed of random methods.
+            seed: Seed for random methods.
         """
 
 

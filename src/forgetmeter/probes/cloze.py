@@ -14,7 +14,7 @@ from forgetmeter.records.item import Among, Answer, Cloze, ClozeAnswer, Item, Vo
 from forgetmeter.records.outcome import Outcome
 
 SUBJECT, ANSWER = "[X]", "[Y]"
-"""What a template has in the place of the subject and of the blank."""
+"""Placeholders for the subject and the blank in a template."""
 ACCURACY = "accuracy"
 P_AT_1, P_AT_5, MRR = "p_at_1", "p_at_5", "mrr"
 _FEW = 5
@@ -29,7 +29,8 @@ class Ranked:
         correct: Whether the right answer comes first.
         prediction: The top candidate as text; empty if the model's output is not finite.
         rank: 1-based rank; ties are broken by list order. ``None`` if the model's output is not finite.
-        margin: Its log-likelihood minus that of the best other candidate, in nats; ``None`` if undefined.
+        margin: Log-likelihood of the right answer minus that of the best wrong candidate, in nats; ``None`` if
+            undefined.
     """
 
     correct: bool
@@ -67,7 +68,10 @@ def capitalized(text: str) -> str:
 
 
 def filled_template(template: str, subject: str, among: Among) -> Cloze:
-    """Return the cloze of a template with its subject filled in, capitalized; it contains ``[Y]`` once."""
+    """Return the capitalized cloze of a template with its subject filled in.
+
+    The template must contain ``[Y]`` exactly once.
+    """
     before, after = (part.replace(SUBJECT, subject) for part in template.split(ANSWER))
     return Cloze(capitalized(before), after, among)
 
@@ -115,10 +119,11 @@ def cloze_answer(item: Item, answer: Answer) -> ClozeAnswer:
 
 
 def rank_candidates(values: Sequence[float], gold: Sequence[int], choices: Sequence[str]) -> Ranked:
-    """Rank the right answer, of several the likeliest, among candidates.
+    """Rank the right answer (the likeliest one, if there are several) among the candidates.
 
-    The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. If any value is NaN or ``inf``, as
-    from a badly compressed model, or none is finite, the item counts as not answered.
+    The prediction is the first of the likeliest, as in lm-pub-quiz's ``Accuracy``. If any value is NaN or ``inf``,
+    which a badly compressed model can produce, or if none is finite, the item counts as wrong, with no prediction or
+    rank.
 
     Args:
         values: Log-likelihood of each candidate, in nats.
@@ -152,7 +157,7 @@ def candidates_outcome(item: Item, answer: Answer) -> Outcome:
 def ranked_outcome(
     item: Item, ranked: Ranked, loglikelihoods: Sequence[float], metrics: Mapping[str, float]
 ) -> Outcome:
-    """Return the outcome of an item, with the log-likelihoods to store in nats."""
+    """Return the outcome of an item, with the log-likelihoods to store, in nats."""
     return Outcome(
         item_id=item.id,
         correct=ranked.correct,

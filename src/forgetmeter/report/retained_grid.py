@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from forgetmeter.basics.plural import counted
-from forgetmeter.report.words.numbers import MISSING, count, percent, share_or_all_but
+from forgetmeter.report.words.numbers import MISSING, percent, share_or_all_but
 from forgetmeter.report.words.recipe_words import scope_in_words, treatment
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary, TaskSummary
@@ -58,9 +58,10 @@ def grid_text(grid: RetainedGrid) -> str:
     width = max(len(name) for name in (*grid.treatments, "guessing"))
     columns = [max(len(name), 6) for name in grid.scopes]
     known = share_or_all_but(grid.known, grid.items)
+    still = f"{counted(grid.known, 'correct answer')} that {'is' if grid.known == 1 else 'are'} still correct"
     lines = [
         f"{grid.model} answers {known} of {counted(grid.items, 'item')} of {grid.task} correctly.",
-        f"Share of these {count(grid.known)} still correct after compressing",
+        f"Share of the {still} after compression",
         "",
         "  " + " ".ljust(width) + _row(grid.scopes, columns),
     ]

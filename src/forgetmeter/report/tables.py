@@ -79,7 +79,7 @@ _TASK_TERMS = (
     Term(
         "p (Holm)",
         "probability that chance alone makes the numbers of forgotten and gained items at least this unequal (exact "
-        "McNemar test), Holm-corrected for the number of comparisons in this run",
+        "McNemar test), Holm-corrected for all comparisons in this run",
     ),
     Term(
         STAR,

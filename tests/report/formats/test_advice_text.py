@@ -63,7 +63,7 @@ ADVICE = Advice(
 def test_the_answer_comes_first_and_is_complete(width: int) -> None:
     text = advice_text(ADVICE, width=width).plain
     lines = text.splitlines()
-    assert lines[0] == f"Take {BEST}"
+    assert lines[0] == f"Use {BEST}"
     words = " ".join(text.split())
     assert "It takes 240.0 MB (limit: 250.0 MB), 48% of the 500.0 MB that org/model takes on disk, and" in words
     assert "retains 95.0% [93.0, 96.0] of what it knew, the mean over 2 tasks: 14 of 200 right answers" in words
@@ -126,4 +126,4 @@ def test_commands_quote_odd_folder_names() -> None:
 
 def test_a_model_that_fits_as_it_is_comes_first() -> None:
     text = advice_text(replace(ADVICE, most_bytes=ADVICE.dense_bytes), width=100).plain
-    assert text.splitlines()[0] == f"The model is within the size limit as it is. Of the recipes, take {BEST}"
+    assert text.splitlines()[0] == f"The model is within the size limit as it is. Of the recipes, use {BEST}"

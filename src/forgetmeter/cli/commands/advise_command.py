@@ -22,7 +22,11 @@ def advise_command(
     *,
     tasks: Annotated[str, typer.Option(help="Tasks to preserve, separated by commas.")],
     max_bytes: Annotated[
-        str, typer.Option("--max-bytes", help="Size limit: a share such as 0.5, or a size such as 200MB.")
+        str,
+        typer.Option(
+            "--max-bytes",
+            help="Size limit: a share of the uncompressed model's size, such as 0.5, or a size, such as 200MB.",
+        ),
     ],
     recipes: Annotated[
         str | None,

@@ -26,20 +26,22 @@ def compress_command(
         typer.Option(help="Cast weights to float32, bfloat16 or float16 first.", show_default="as stored"),
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="Maximum size of the weights in one file.")] = "5GB",
-    seed: Annotated[int, typer.Option(help="Seed of random methods.", min=0, max=MAX_SEED)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for random methods.", min=0, max=MAX_SEED)] = 0,
     check: Annotated[
         bool | None,
         typer.Option(
             "--check/--no-check",
-            help="Load the result and compare its logits with those of the compressed model.",
+            help="Reload the output and compare its logits with those of the model compressed in memory, as "
+            "`forgetmeter run` scores it.",
             show_default="up to 1 GB of weights",
         ),
     ] = None,
 ) -> None:
     """Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.
 
-    The whole model is in memory only to check the result, to convert a GGUF
-    file, or if transformers converts the weights while loading (experts).
+    The whole model is held in memory only to check the result, to convert
+    a GGUF file, or for architectures whose weights transformers converts
+    while loading, such as some mixtures of experts.
     """
     # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.checkpoints.compressing import compress_checkpoint

@@ -210,7 +210,7 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     Args:
         loaded: The model.
         recipe: The recipe, as a value or as text, such as ``l1_unstructured:overall:0.5``.
-        seed: Seed of random methods.
+        seed: Seed for random methods.
         calibration: Inputs for methods that need activations, such as ``[{"input_ids": ids}]``.
 
     Raises:

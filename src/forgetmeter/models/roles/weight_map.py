@@ -31,7 +31,7 @@ NORM = "norm"
 ROUTER = "router of experts"
 QUANTIZED = "already quantized"
 NO_MATRIX = "bias, scale or state, not a matrix"
-RESIDUAL = "residual connection"
+RESIDUAL = "learned residual connection"
 # Weights that the code of Mamba and DeepSeek-V4 multiplies with directly, so that no other layer can replace them.
 _NO_LAYERS = ("dt_proj", "o_a_proj")
 NOT_USED = "not used to predict tokens"

@@ -22,9 +22,9 @@ def advice_text(advice: Advice, *, width: int) -> Text:
     """Return advice as styled text for a rich console."""
     text = Text()
     if advice.dense_bytes <= advice.most_bytes:
-        text.append("The model is within the size limit as it is. Of the recipes, take ", "bold")
+        text.append("The model is within the size limit as it is. Of the recipes, use ", "bold")
     else:
-        text.append("Take ", "bold")
+        text.append("Use ", "bold")
     text.append(advice.best.recipe, "bold green")
     text.append(f"\n{_in_a_sentence(advice, width)}\n\n")
     text.append_text(_table(advice, width))

@@ -33,7 +33,7 @@ _NEGATIVE = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def show_latex(summary: Summary) -> str:
-    """Return one table for each model's variants and one per task, each with a caption and a label."""
+    """Return, for each model, the tables of its variants, tasks and candidates, each with a caption and a label."""
     parts = [r"% Needs \usepackage{booktabs} and \usepackage[T1]{fontenc}."]
     parts += [_table(table) for table in tables(summary)]
     parts += [f"% {visible_line(remark)}" for remark in remarks(summary)]
@@ -72,8 +72,8 @@ def _row(row: TableRow, columns: int) -> str:
 
 def _value(text: str) -> str:
     number = text.removesuffix(f" {STAR}")
-    sign = "" if number == text else r"$^{*}$"
-    return _NEGATIVE.sub("$-$", _escaped(number)) + sign
+    star = "" if number == text else r"$^{*}$"
+    return _NEGATIVE.sub("$-$", _escaped(number)) + star
 
 
 def _escaped(text: str) -> str:

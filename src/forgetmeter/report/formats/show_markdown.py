@@ -14,7 +14,7 @@ _SPECIAL = re.compile(r"([\\`*_|<>#~$\[\]])")
 
 
 def show_markdown(summary: Summary) -> str:
-    """Return a heading per model, a table of its variants and one per task, and the legend."""
+    """Return, for each model, a heading and the tables of its variants, tasks and candidates; then the legend."""
     shown = tables(summary)
     parts = []
     for model in dict.fromkeys(table.model for table in shown):

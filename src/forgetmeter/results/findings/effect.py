@@ -72,10 +72,10 @@ class ClaimTest:
 
 
 def p_value(effect: Effect, threshold: float) -> float:
-    """Return the two-sided p-value that an effect equals its threshold.
+    """Return the two-sided p-value of the null hypothesis that the effect equals the threshold.
 
-    Uses the standard deviation of the draws with the t distribution (number of relations minus 1 degrees of freedom),
-    or with the normal distribution if items were resampled.
+    Uses the standard deviation of the draws with a t distribution with one degree of freedom fewer than relations, or
+    with the normal distribution if items were resampled.
     """
     draws = effect.draws[np.isfinite(effect.draws)]
     distance = effect.value - threshold
