@@ -9,9 +9,11 @@ at once; and without any loss, with as many items as `gate --plan` asks for.
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import mean
 
 import numpy as np
 from coverage import Setting, simulated
@@ -19,6 +21,7 @@ from coverage import Setting, simulated
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.comparison import compare_all
 from forgetmeter.results.gate.check import POWER, GateCheck, GateVerdict, Measured, judge, worst
+from forgetmeter.results.gate.resolution import design_effect
 from forgetmeter.specs.condition import Condition, Quantity
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 from forgetmeter.statistics.resolution import Expected
@@ -41,6 +44,8 @@ TOGETHER = (2, 5, 20)
 """Numbers of conditions, each on a task of its own."""
 PLANNED = ((0.1, 0.05), (0.1, 0.02), (0.1, 0.01), (0.02, 0.01))
 """Flips and margins."""
+PER_RELATION = 40
+"""Items of each relation."""
 
 
 def verdict(cells: Sequence[CellSummary], quantity: Quantity, limit: float, checks: int) -> GateVerdict:
@@ -100,15 +105,34 @@ def together(runs: int) -> None:
 
 def planned(runs: int) -> None:
     """Print how often a variant that loses nothing passes with the planned number of items."""
-    print("\n| flips | margin | items by --plan | PASS | FAIL |\n|---:|---:|---:|---:|---:|")
+    print("\n| flips | relations | margin | items by --plan | PASS | FAIL |\n|---:|---:|---:|---:|---:|---:|")
     for flips, margin in PLANNED:
         items = Expected(flips).needed(margin, POWER)
         assert items is not None
         base = Setting(items, 0, 0.6, flips / 2 / 0.6, 0, flips / 2 / 0.4)
-        random = np.random.default_rng(0)
-        said = Counter(verdict(drawn(replace(base), random, 1), "drop", margin, 1) for _ in range(runs))
-        shares = [f"{said[each] / runs:.1%}" for each in ("PASS", "FAIL")]
-        print(f"| {flips:.0%} | {100 * margin:g} pt | {items:,} | {' | '.join(shares)} |", flush=True)
+        _print_planned(base, margin, runs)
+    for spread, margin in ((0.05, 0.05), (0.05, 0.03), (0.02, 0.02)):
+        seen = Setting(20 * PER_RELATION, 20, 0.6, 0.05 / 0.6, spread, 0.05 / 0.4)
+        items = Expected(0.1, _design_effect(seen), PER_RELATION).needed(margin, POWER)
+        assert items is not None
+        relations = math.ceil(items / PER_RELATION)
+        _print_planned(replace(seen, items=relations * PER_RELATION, relations=relations), margin, runs)
+
+
+def _design_effect(setting: Setting) -> float:
+    """Return the mean of what variants of an earlier run show, as ``gate --plan`` takes it."""
+    random = np.random.default_rng(1)
+    cells = [drawn(setting, random, 1)[0] for _ in range(25)]
+    return mean(design_effect(cell, cell.drop) for cell in cells if cell.drop is not None)
+
+
+def _print_planned(setting: Setting, margin: float, runs: int) -> None:
+    random = np.random.default_rng(0)
+    said = Counter(verdict(drawn(setting, random, 1), "drop", margin, 1) for _ in range(runs))
+    shares = [f"{said[each] / runs:.1%}" for each in ("PASS", "FAIL")]
+    flips = setting.knows * setting.forgets + (1 - setting.knows) * setting.gains
+    about = f"{flips:.0%} | {setting.relations or '—'} | {100 * margin:g} pt | {setting.items:,}"
+    print(f"| {about} | {' | '.join(shares)} |", flush=True)
 
 
 def main() -> None:

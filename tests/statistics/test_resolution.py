@@ -32,6 +32,6 @@ def test_the_needed_items_pass_with_80_percent(flips, margin) -> None:
 def test_known_figures() -> None:
     assert Expected(0.1).half_width(300) == pytest.approx(0.0367, abs=1e-4)
     assert Expected(0.1).needed(0.01, 0.8) == pytest.approx(7870, abs=60)
-    assert Expected(0.1, design_effect=2).needed(0.01, 0.8) == pytest.approx(2 * 7870, rel=0.01)
+    assert Expected(0.1, 2.0, per_relation=40).needed(0.01, 0.8) == pytest.approx(2 * 7870, rel=0.02)
     assert Expected(0.1).needed(1e-9, 0.8) is None
     assert Expected(0.0).needed(0.05, 0.8) == 54

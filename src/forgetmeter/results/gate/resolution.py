@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import mean, median
 
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.gate.check import POWER
 from forgetmeter.results.open_ledgers import find_names
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.specs.condition import Condition
-from forgetmeter.statistics.paired import Estimate, paired_drop
+from forgetmeter.statistics.paired import Estimate, normal_quantile, paired_drop
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
-from forgetmeter.statistics.resolution import Expected
+from forgetmeter.statistics.resolution import Expected, relations_quantile
 
 FLIPS = 0.1
 """Share of answers that flip, if no earlier run says otherwise: that of mild compression (docs/results/smollm2.md)."""
@@ -115,7 +115,7 @@ def planned_margins(
 
 
 def _relation_of(of: TaskResolution) -> TaskResolution:
-    alone = replace(of.expected, design_effect=1.0)
+    alone = Expected(of.expected.flips)
     name = f"{of.task}, each relation"
     return replace(of, task=name, items=max(1, of.items // max(of.relations, 1)), relations=0, expected=alone)
 
@@ -126,16 +126,19 @@ def _resolution(task: TaskSummary, seen: Sequence[CellSummary], flips: float | N
     mine = [cell for cell in whole if cell.task == task.task]
     # Another number of phrasings, say, changes little.
     mine = mine or [cell for cell in whole if cell.task.partition(":")[0] == task.task.partition(":")[0]]
-    effects = [_design_effect(cell, cell.drop) for cell in mine if cell.relations and cell.drop is not None]
-    effect = median(effects) if effects else DESIGN_EFFECT
+    effects = [design_effect(cell, cell.drop) for cell in mine if cell.relations and cell.drop is not None]
+    effect = mean(effects) if effects else DESIGN_EFFECT
     if flips is None and mine:
         flips = median(cell.flips or 0.0 for cell in mine)
     else:
         mine = []
-    expected = Expected(FLIPS if flips is None else flips, effect if relations else 1.0)
+    flips = FLIPS if flips is None else flips
+    expected = Expected(flips, effect, task.items / relations) if relations else Expected(flips)
     return TaskResolution(task.task, task.items, relations, expected, len(mine))
 
 
-def _design_effect(cell: CellSummary, drop: Estimate) -> float:
+def design_effect(cell: CellSummary, drop: Estimate) -> float:
+    """Return the variance of a cell's drop over relations divided by that over independent items."""
     alone = paired_drop(forgotten=cell.forgotten or 0, gained=cell.gained or 0, items=cell.paired or cell.items)
-    return float(((drop.high - drop.low) / (alone.high - alone.low)) ** 2)
+    wider = (drop.high - drop.low) / (alone.high - alone.low)
+    return float((wider * normal_quantile() / relations_quantile(cell.relations or 2)) ** 2)
