@@ -112,3 +112,71 @@ def test_the_fixture_fails_skips_and_passes(run, pytester) -> None:
     done = subprocess.run(command, check=False, cwd=pytester.path, capture_output=True, text=True, timeout=120)
     assert "2 failed, 1 passed, 1 skipped" in done.stdout
     assert "FAIL: do not ship it (0 of 2 variants pass)" in done.stdout
+
+
+STUDY = """\
+models: [standard:decoder]
+recipes: [round_to_nearest:overall:6]
+tasks: ["facts:templates=0", divergence]
+output: {output}
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(STUDY.format(output=tmp_path / "run"))
+    return path
+
+
+def test_a_margin_that_the_items_decide_is_planned(study, tmp_path) -> None:
+    done = gate("--plan", study, "--margin", "5pt", "--max-size", "50%")
+    assert done.returncode == 0, done.stderr
+    assert "drop ≤ 5 points" in done.stdout
+    assert "not planned: size ≤ 50% of the original" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_margin_that_they_cannot_decide_is_refused_unless_allowed(study) -> None:
+    done = gate("--plan", study, "--margin", "0.5pt")
+    assert done.returncode == 2
+    assert "error: 2,683 items of facts:templates=0 are unlikely to decide 'drop ≤ 0.5 points'" in done.stderr
+    assert gate("--plan", study, "--margin", "0.5pt", "--allow-undecidable").returncode == 0
+    assert gate("--plan", study, "--margin", "0.5pt", "--flips", "0.1%").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--plan", "study.yaml", "--margin", "1pt"], "give a run to check, or --plan"),
+        (["--margin", "1pt"], "give a run to check, or --plan"),
+        (["--plan", "study.yaml", "--margin", "1pt"], "study file 'study.yaml' does not exist"),
+    ],
+)
+def test_wrong_plans(arguments, words, tmp_path) -> None:
+    done = gate(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--min-retained", "98%"], "--plan is for margins on the drop"),
+        (["--margin", "1pt", "--flips", "2"], "--flips: '2' is not a valid share"),
+        (["--margin", "1pt", "--tasks", "piqa"], "unknown task 'piqa' in this study"),
+        (["--margin", "1pt", "--seen", "missing"], "missing"),
+    ],
+)
+def test_wrong_plans_of_a_study(study, arguments, words) -> None:
+    done = gate("--plan", study, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_a_dry_run_says_what_the_items_can_resolve(study) -> None:
+    done = subprocess.run(
+        [quick_command(), "run", str(study), "--dry-run"], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "facts:templates=0  2,683  10.0%  ±1.8 points" in done.stdout

@@ -1,0 +1,92 @@
+"""What the items of planned tasks can resolve, from earlier runs or assumptions.
+
+Covers ``results.gate.resolution`` and ``report.gate.resolution_text``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up_run import MadeUpTask, write_made_up_run
+
+from forgetmeter.errors import UserError
+from forgetmeter.report.gate.resolution_text import margin_text, resolution_text
+from forgetmeter.results.gate.resolution import planned_margins, resolutions
+from forgetmeter.results.results import open_run
+from forgetmeter.results.summary import TaskSummary
+from forgetmeter.specs.condition import Condition
+
+ROUNDED = "round_to_nearest:overall:4"
+PLAIN, PROBE = TaskSummary("plain", 300), TaskSummary("probe:templates=0", 800, relations=20)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    def right(task, recipe, random):
+        known = np.arange(task.items) % 10 < 8
+        return known if recipe == "baseline" else known ^ (np.arange(task.items) % 25 == 0)
+
+    location = str(tmp_path_factory.mktemp("seen") / "run")
+    tasks = [MadeUpTask("plain", 200), MadeUpTask("probe", 400, relations=20)]
+    return open_run(write_made_up_run(location, recipes=[ROUNDED], right=right, tasks=tasks)).summary
+
+
+def test_assumptions_without_an_earlier_run() -> None:
+    plain, probe = resolutions([PLAIN, PROBE])
+    assert (plain.expected.flips, plain.relations, plain.variants) == (0.1, 0, 0)
+    assert plain.half_width == pytest.approx(0.0367, abs=1e-4)
+    assert (probe.relations, probe.expected.design_effect, probe.expected.per_relation) == (20, 2.0, 40)
+
+
+def test_an_earlier_run_says_how_many_answers_flip(seen) -> None:
+    plain, probe = resolutions([PLAIN, PROBE], seen=seen)
+    assert (plain.expected.flips, plain.variants) == (0.04, 1)
+    # Its options may be others.
+    assert (probe.expected.flips, probe.variants) == (0.04, 1)
+    assert probe.expected.design_effect > 0
+    assert resolutions([PLAIN], seen=seen, flips=0.2)[0].expected.flips == 0.2
+
+
+def test_few_relations_do_not_count() -> None:
+    assert resolutions([TaskSummary("few", 100, relations=4)])[0].relations == 0
+
+
+def test_margins_are_planned_by_task_and_by_relation() -> None:
+    conditions = [
+        Condition("drop", 0.01),
+        Condition("drop", 0.1, ("probe",), "relation"),
+        Condition("retained", 0.98),
+        Condition("drop", 0.01, extent="all"),
+    ]
+    planned, others = planned_margins(conditions, resolutions([PLAIN, PROBE]))
+    assert [(each.of.task, each.of.items, each.margin) for each in planned] == [
+        ("plain", 300, 0.01),
+        ("probe:templates=0", 800, 0.01),
+        ("probe:templates=0, each relation", 40, 0.1),
+    ]
+    assert others == (conditions[2], conditions[3])
+    assert not any(each.is_decidable for each in planned)
+    with pytest.raises(UserError, match="unknown task 'plane' in this study; did you mean 'plain'"):
+        planned_margins([Condition("drop", 0.01, ("plane",))], resolutions([PLAIN]))
+
+
+def test_in_words(seen) -> None:
+    text = resolution_text(resolutions([PLAIN, PROBE], seen=None), width=120).plain
+    assert "plain                300  10.0%  ±3.7 points" in text
+    assert "here assumed" in text
+    planned, _ = planned_margins([Condition("drop", 0.05)], resolutions([PLAIN], seen=seen))
+    text = margin_text(planned, width=120).plain
+    assert text.splitlines()[2].split() == [
+        "plain",
+        "300",
+        "4.0%",
+        "±2.4",
+        "points",
+        "drop",
+        "≤",
+        "5",
+        "points",
+        "99%",
+        "143",
+    ]
+    assert "as in 1 variant evaluated earlier" in " ".join(text.split())
