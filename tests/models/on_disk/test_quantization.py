@@ -161,7 +161,39 @@ def test_texts_share_rows_only_if_their_activations_have_ranges_of_their_own(
     (folder / "config.json").write_text(json.dumps(config))
     loaded = load(folder)
     assert find_sharing(loaded, run_decoder, longest=64)[0].level == level
-    engine = Engine(loaded)
+    check_independence(Engine(loaded))
+
+
+@pytest.mark.parametrize(("dynamic", "level"), [(True, "alone"), (False, "equal lengths")])
+def test_texts_share_rows_only_if_their_keys_and_values_have_ranges_of_their_own(
+    llama_folder: Path, tmp_path: Path, dynamic: bool, level: str
+) -> None:
+    pytest.importorskip("compressed_tensors")
+    folder = tmp_path / "w8"
+    compress_checkpoint(llama_folder, "round_to_nearest:overall:8", folder, format="compressed-tensors")
+    if not dynamic:
+        shards = list(folder.glob("*.safetensors"))
+        tensors = {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
+        for file in (*shards, *folder.glob("*.index.json")):
+            file.unlink()
+        for name in [name for name in tensors if name.endswith(("k_proj.weight_scale", "v_proj.weight_scale"))]:
+            tensors[name.replace("_proj.weight_scale", "_scale")] = torch.full((1,), 0.02)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"]["kv_cache_scheme"] = {
+        "num_bits": 4,
+        "type": "int",
+        "symmetric": True,
+        "strategy": "tensor",
+        "dynamic": dynamic,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    loaded = load(folder)
+    assert find_sharing(loaded, run_decoder, longest=64)[0].level == level
+    check_independence(Engine(loaded))
+
+
+def check_independence(engine: Engine) -> None:
     requests = [Request("the inn", " tin"), Request("the inn", " in a thin hint"), Request("a hint of tea", " hits")]
     items = [Item(f"x/{n}", "", Requests([each])) for n, each in enumerate(requests)]
     together = engine.score(engine.prepare(items))
@@ -182,6 +214,9 @@ def test_texts_share_rows_only_if_their_activations_have_ranges_of_their_own(
             False,
         ),
         ({"config_groups": {"a": {"output_activations": {"dynamic": True, "strategy": "tensor"}}}}, True),
+        ({"config_groups": {}, "kv_cache_scheme": {"dynamic": True, "strategy": "tensor"}}, True),
+        ({"config_groups": {}, "kv_cache_scheme": {"dynamic": True, "strategy": "attn_head"}}, True),
+        ({"config_groups": {}, "kv_cache_scheme": {"dynamic": False, "strategy": "tensor"}}, False),
         ({"quant_method": "torchao", "quant_type": "int8_dynamic_activation_int8_weight"}, True),
         ({}, True),
     ],

@@ -87,6 +87,6 @@ def test_in_words(seen) -> None:
         "5",
         "points",
         "99%",
-        "143",
+        "152",
     ]
     assert "as in 1 variant evaluated earlier" in " ".join(text.split())

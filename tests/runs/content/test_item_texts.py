@@ -29,3 +29,12 @@ def test_a_question_is_its_context_or_a_shared_ending():
     mixed = item(2, cloze=Cloze("A is ", ".", "candidates"))
     assert texts(asked, ending, mixed, item(3)).statements == ["Q?", "___ it fell", "A is ___.", ""]
     assert texts(asked).relations == [None]
+
+
+def test_entities_with_the_same_label_are_different_facts() -> None:
+    fields = [{"relation": "R", "subject": "Ur", "template": "0"}, {"relation": "R", "subject": "Ur", "template": "1"}]
+    same = texts(*(item(place, **each) for place, each in enumerate(fields)))
+    assert same.facts is not None
+    assert same.facts.tolist() == [0, 0]
+    named = [{**each, "fact": f"R/{place}"} for place, each in enumerate(fields)]
+    assert texts(*(item(place, **each) for place, each in enumerate(named))).facts is None

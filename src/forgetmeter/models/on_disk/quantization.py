@@ -23,7 +23,8 @@ _GROUP_SIZES = ("group_size", "q_group_size")
 _VERSIONS = {"auto-round": ("autoround_version", "AutoRound"), "compressed-tensors": ("version", "compressed-tensors")}
 """By method, the setting that holds the version of the program that wrote it, and the program's name."""
 _ACTIVATIONS = ("input_activations", "output_activations")
-_NOT_OF_WEIGHTS = (*_ACTIVATIONS, "kv_cache_scheme")
+_KEYS_AND_VALUES = "kv_cache_scheme"
+_NOT_OF_WEIGHTS = (*_ACTIVATIONS, _KEYS_AND_VALUES)
 _WITHIN_TOKENS = ("token", "group", "tensor_group")
 """Strategies of compressed-tensors that scale each token by itself."""
 _NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
@@ -91,10 +92,13 @@ def may_share_ranges(method: Mapping[str, Any]) -> bool:
 
 
 def _of_activations(method: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield how compressed-tensors rounds activations, keys and values of attention included."""
     for group in method["config_groups"].values():
         for key in _ACTIVATIONS:
             if isinstance(group, Mapping) and isinstance(group.get(key), Mapping):
                 yield group[key]
+    if isinstance(method.get(_KEYS_AND_VALUES), Mapping):
+        yield method[_KEYS_AND_VALUES]
 
 
 def is_dequantized(method: Mapping[str, Any]) -> bool:

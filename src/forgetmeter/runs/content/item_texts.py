@@ -59,8 +59,9 @@ def read_item_texts(content: bytes) -> ItemTexts:
 
 
 def _facts(fields: Any, relation: Any) -> NDArray[np.int64] | None:  # noqa: ANN401 - of arrow
-    template, subject = (pc.map_lookup(fields, name, "first") for name in ("template", "subject"))
-    named = pc.binary_join_element_wise(relation, subject, "\0").combine_chunks()
+    template, subject, fact = (pc.map_lookup(fields, name, "first") for name in ("template", "subject", "fact"))
+    # Entities may share a label.
+    named = pc.binary_join_element_wise(relation, pc.coalesce(fact, subject), "\0").combine_chunks()
     encoded = pc.if_else(pc.is_valid(template).combine_chunks(), named, None).dictionary_encode()
     facts: NDArray[np.int64] = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return facts if np.count_nonzero(facts >= 0) > len(encoded.dictionary) else None

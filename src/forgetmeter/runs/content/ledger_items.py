@@ -36,7 +36,7 @@ class LedgerItem:
         subject: The fact's subject; ``None`` if the task does not give it.
         relation: The fact's relation, likewise.
         relation_label: The relation's label, likewise.
-        fact: Relation and subject, if the task asks for facts in several phrasings.
+        fact: Relation, and subject or the id of the fact, if the task asks for facts in several phrasings.
         popularity: Popularity of the subject; ``None`` if the task does not give it.
         choices: Number of competing answers; ``None`` for the whole vocabulary, 0 if unknown because the task's items
             are not stored.
@@ -99,7 +99,8 @@ def _item(before: Mapping[str, Any], after: Mapping[str, Any], about: Mapping[st
         subject=None if subject is None else visible(subject),
         relation=relation,
         relation_label=visible(label) if (label := fields.get("relation_label")) else None,
-        fact=(str(relation), str(subject)) if has_phrasings else None,
+        # Entities may share a label.
+        fact=(str(relation), fields.get("fact") or str(subject)) if has_phrasings else None,
         popularity=_number(fields.get("popularity")),
         choices=None if about.get("among") == "vocabulary" else about.get("choices") or 0,
         gold=visible(before["gold"] or ""),
