@@ -28,6 +28,7 @@ SUMMARIES = {
     "findings": "Test claims of Namburi et al. (2023) and of related work on a run.",
     "forgotten": "List what a recipe made the model forget, item by item, with old and new answers.",
     "gate": "Decide whether compressed models may ship: pass, fail, or cannot tell.",
+    "verify": "Verify a run: its files, its numbers, its models, and a sample of its answers.",
     "compress": "Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.",
     "advise": "Find the recipe that retains the most knowledge within a size limit.",
     "list": "List methods, scopes, tasks, relations, presets and ways to name a model.",

@@ -13,6 +13,7 @@ from forgetmeter.report.formats.show_latex import show_latex
 from forgetmeter.report.formats.show_markdown import show_markdown
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
+from forgetmeter.report.report_checks import CHECKSUMS, checksums
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.words.headline import headlines
@@ -63,7 +64,7 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
 
 
 def write_report(files: Mapping[str, bytes], location: str) -> str:
-    """Write a report's files into a folder or fsspec URL, the page last, and return the page's location.
+    """Write a report's files and checksums into a folder or fsspec URL, the page last; return the page's location.
 
     If one cannot be written, no new file or folder stays.
 
@@ -71,7 +72,8 @@ def write_report(files: Mapping[str, bytes], location: str) -> str:
         UserError: The location cannot be written to.
     """
     try:
-        RunFolder(location).write_together(sorted(files.items(), key=lambda file: file[0] == PAGE))
+        written = {**files, CHECKSUMS: checksums(files)}
+        RunFolder(location).write_together(sorted(written.items(), key=lambda file: file[0] == PAGE))
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"the report cannot be written to '{location}' ({error}); choose another --out") from error
     return f"{location.rstrip('/')}/{PAGE}"

@@ -41,6 +41,15 @@ def read_record(content: bytes, *, has_digest: Callable[[Mapping[str, Any]], boo
     return document
 
 
+def is_canonical(content: bytes) -> bool:
+    """Return whether a JSON file is, byte by byte, as it was written: in canonical form, with its own digest if any."""
+    try:
+        document = read_record(content, has_digest=lambda _: False)
+    except ValueError:
+        return False
+    return content == (record_json(document) if carries_digest(content) else to_json(document))
+
+
 def is_number(value: object) -> bool:
     """Return whether a JSON value is a number that can be computed with as a float."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -122,6 +122,15 @@ class Run:
         with self._damage_named():
             return read_union(self._folder, _outcome_parts(self.cells), columns)
 
+    def outcomes_of(self, cell: StoredCell) -> pd.DataFrame:
+        """Return one row per outcome of a cell, with all of its columns.
+
+        Raises:
+            UserError: A file of the run is damaged.
+        """
+        with self._damage_named():
+            return read_union(self._folder, _outcome_parts([cell]))
+
     def items(self) -> pd.DataFrame:
         """Return one row per item: ``task``, then the columns of the items table."""
         if not self.tasks:

@@ -1,0 +1,212 @@
+"""Asks a sample of a run's questions again, and compares the answers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from forgetmeter.basics.plural import counted
+from forgetmeter.config.study import Evaluation, Study
+from forgetmeter.config.vocabulary import Vocabulary
+from forgetmeter.errors import refuse
+from forgetmeter.executors.executor import Progress, Work
+from forgetmeter.executors.local import LocalExecutor
+from forgetmeter.records.item import Answer, Item, Task, TaskDescription
+from forgetmeter.records.outcome import Judgement
+from forgetmeter.runs.run import Run, read_run
+from forgetmeter.runs.stored import StoredCell
+from forgetmeter.runs.tables.items_table import items_hash
+from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.study.checked_study import CheckedStudy, valid_items
+from forgetmeter.study.preparing import supported_tasks
+from forgetmeter.study.running import check_study
+
+_TOLERANCE = {"float32": 0.01}
+_TOLERANCE_OF_16_BITS = 0.25
+"""Largest difference of a log-likelihood, in nats, that other batches and processors may cause."""
+
+
+@dataclass(frozen=True)
+class AskedAgain:
+    """Result of asking a sample again.
+
+    Attributes:
+        problems: What differs, one sentence each.
+        answers: Number of answers that were compared.
+        largest: Largest difference of a log-likelihood, in nats.
+    """
+
+    problems: tuple[str, ...]
+    answers: int
+    largest: float
+
+
+class _Sampled:
+    """Some items of a task, judged by the whole task's rule."""
+
+    def __init__(self, task: Task, places: Sequence[int]) -> None:
+        self._task, self._places = task, places
+
+    @property
+    def description(self) -> TaskDescription:
+        return self._task.description
+
+    @property
+    def items(self) -> Sequence[Item]:
+        return [self._task.items[place] for place in self._places]
+
+    def judge(self, answers: Sequence[Answer | None]) -> Judgement:
+        given: list[Answer | None] = [None] * len(self._task.items)
+        for place, answer in zip(self._places, answers, strict=True):
+            given[place] = answer
+        return self._task.judge(given)
+
+
+def ask_again(
+    run: Run,
+    *,
+    sample: int,
+    seed: int = 0,
+    task_folders: Sequence[str] = (),
+    data: Path | None = None,
+    progress: Progress | None = None,
+) -> AskedAgain:
+    """Ask all variants of a run a sample of each task's items again, and compare the answers and sizes.
+
+    Args:
+        run: The run.
+        sample: Number of items of each task.
+        seed: Random seed of the sample.
+        task_folders: Folders with the user's own tasks.
+        data: Data folder of the probes.
+        progress: Progress listener.
+
+    Raises:
+        UserError: A model, a task or its data cannot be found.
+    """
+    progress = progress or Progress()
+    with tempfile.TemporaryDirectory(prefix="forgetmeter-") as folder:
+        study = replace(_study(run), output=str(Path(folder) / "run"), task_folders=tuple(task_folders))
+
+        def read(vocabulary: Vocabulary | None) -> Study:
+            if vocabulary is not None:
+                refuse(problem for model in study.references for problem in vocabulary.model_problems(model))
+            return study
+
+        checked = check_study(read, progress=progress, data=data)
+        tasks = supported_tasks(checked, progress)
+        problems = list(_changed_tasks(run, tasks))
+        again = _answered(checked, _sampled(run, tasks, sample, seed), run, progress)
+        return _compared(run, again, problems)
+
+
+def _study(run: Run) -> Study:
+    record, settings = run.study, run.study.settings
+    candidates = [
+        (parse_model_reference(model), parse_recipe(text))
+        for model, texts in record.candidates.items()
+        for text in texts
+    ]
+    names = {"limit", "seed", "dtype", "device", "num_fewshot", "system_instruction", "chat_template"}
+    evaluation = Evaluation(**{name: value for name, value in settings.items() if name in names})
+    return Study(
+        models=tuple(map(parse_model_reference, record.models)),
+        recipes=tuple(map(parse_recipe, record.recipes)),
+        tasks=record.tasks,
+        evaluation=evaluation,
+        output="",
+        candidates=tuple(candidates),
+    )
+
+
+def _changed_tasks(run: Run, tasks: Mapping[str, Task]) -> Iterator[str]:
+    stored = {each.task: str(each.facts.get("items_hash")) for each in run.tasks}
+    for name, task in tasks.items():
+        if name in stored and items_hash(valid_items(task)) != stored[name]:
+            yield f"{name}: its items are not those that were asked"
+
+
+def _sampled(run: Run, tasks: Mapping[str, Task], sample: int, seed: int) -> dict[str, Task]:
+    found: dict[str, Task] = {}
+    for name, task in tasks.items():
+        cells = [cell for cell in run.cells if cell.task == name]
+        asked = set().union(*(run.item_ids(cell) for cell in cells))
+        places = [place for place, item in enumerate(task.items) if item.id in asked]
+        random = np.random.default_rng(seed)
+        if places:
+            chosen = random.choice(places, size=min(sample, len(places)), replace=False)
+            found[name] = _Sampled(task, sorted(chosen.tolist()))
+    return found
+
+
+def _answered(checked: CheckedStudy, tasks: Mapping[str, Task], run: Run, progress: Progress) -> Run:
+    done = {(cell.model, cell.recipe, cell.task) for cell in run.cells}
+    cells = [
+        cell
+        for cell in checked.missing
+        if cell.task in tasks and (str(cell.variant.model), str(cell.variant.recipe), cell.task) in done
+    ]
+    checked.store.open_study(checked.document)
+    for name, task in tasks.items():
+        checked.store.write_items(replace(task.description, name=name), valid_items(task))
+    evaluation = checked.plan.study.evaluation
+    work = Work(cells, tasks, checked.checkpoints, evaluation, checked.store, checked.engines)
+    LocalExecutor().execute(work, progress)
+    return read_run(checked.store.location)
+
+
+def _compared(run: Run, again: Run, problems: list[str]) -> AskedAgain:
+    tolerance = _TOLERANCE.get(str(run.study.settings.get("dtype")), _TOLERANCE_OF_16_BITS)
+    answers, largest = 0, 0.0
+    for failure in again.failures:
+        problems.append(f"{failure.recipe} ({failure.model}) on {failure.task} fails now: {failure.error}")
+    for cell in again.cells:
+        before = run.cell(cell.model, cell.recipe, cell.task)
+        assert before is not None
+        differences = _differences(run, before, again, cell, tolerance)
+        answers += len(differences)
+        largest = max(largest, float(differences["difference"].max()) if len(differences) else 0.0)
+        changed = int(differences["is_other"].sum())
+        if changed:
+            problems.append(
+                f"{cell.recipe} ({cell.model}) on {cell.task}: {changed} of {counted(len(differences), 'answer')} "
+                f"differ when asked again, by up to {differences['difference'].max():.3g} nats"
+            )
+    problems += _other_sizes(run, again)
+    return AskedAgain(tuple(problems), answers, largest)
+
+
+def _differences(run: Run, before: StoredCell, again: Run, after: StoredCell, tolerance: float) -> pd.DataFrame:
+    """Return, per item, the largest difference of a log-likelihood, and whether the answer is another one."""
+    old, new = run.outcomes_of(before).set_index("item_id"), again.outcomes_of(after).set_index("item_id")
+    new = new.loc[[item for item in new.index if item in old.index]]
+    old = old.loc[new.index]
+    pairs = zip(old["loglikelihoods"], new["loglikelihoods"], strict=True)
+    difference = np.asarray([_largest_difference(np.asarray(one), np.asarray(other)) for one, other in pairs])
+    is_clear = ~(np.abs(old["margin"].to_numpy(dtype=np.float64)) <= tolerance)
+    # Of tasks without right answers, both are missing.
+    other_verdict = ~old["correct"].astype("boolean").eq(new["correct"].astype("boolean")).fillna(True).to_numpy()
+    return pd.DataFrame({"difference": difference, "is_other": (other_verdict & is_clear) | (difference > tolerance)})
+
+
+def _largest_difference(one: np.ndarray, other: np.ndarray) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    both = np.isfinite(one) & np.isfinite(other)
+    if not np.array_equal(np.isnan(one), np.isnan(other)):
+        return float("inf")
+    return float(np.abs(one[both] - other[both]).max(initial=0.0))
+
+
+def _other_sizes(run: Run, again: Run) -> Iterator[str]:
+    stored = {(each.model, each.recipe): each.reached for each in run.variants}
+    for each in again.variants:
+        before = stored.get((each.model, each.recipe))
+        if before is not None and each.reached is not None and before != each.reached:
+            yield f"{each.recipe} ({each.model}): compressing it again gives other numbers of zeros or bytes"

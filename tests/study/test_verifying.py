@@ -1,0 +1,234 @@
+"""Verifying a run: whatever is altered in it is found.
+
+Covers ``study.asking_again``, ``runs.file_checks``, ``results.recomputed``, ``report.report_checks`` and
+``cli.commands.verify_command``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from quick_commands import quick_command
+from safetensors.torch import load_file, save_file
+
+import forgetmeter
+from forgetmeter.errors import UserError
+from forgetmeter.models.standard import standard_folder
+from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.runs.record_json import read_record, record_json
+from forgetmeter.runs.tables.metadata import parquet_bytes
+from forgetmeter.study.verifying import verify
+
+FLIPS, NUMBERS = 80, 20
+PRUNED = "l1_unstructured:overall:0.4"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return shutil.copytree(standard_folder("decoder"), tmp_path_factory.mktemp("model") / "model")
+
+
+@pytest.fixture(scope="module")
+def run(model, tmp_path_factory):
+    location = tmp_path_factory.mktemp("verified") / "run"
+    study = {
+        "models": [str(model)],
+        "recipes": [PRUNED, "dynamic_int8:overall"],
+        "tasks": ["facts:relations=country_capital:templates=0", "divergence"],
+        "evaluation.limit": 12,
+        "evaluation.noise_floor": True,
+        "output": str(location),
+    }
+    forgetmeter.run(study)
+    write_report(make_report(forgetmeter.open_run(location)), str(location))
+    return location
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def files(location):
+    return sorted(path for path in location.rglob("*") if path.is_file())
+
+
+def test_what_was_written_holds(run) -> None:
+    found = verify(run)
+    assert (found.problems, found.unchecked) == ((), ())
+    assert found.holds == (
+        "every file is as it was written",
+        "the numbers of 6 cells follow from the answers",
+        "1 model is what was evaluated",
+    )
+
+
+def test_a_sample_asked_again_gives_the_same_answers(run) -> None:
+    found = verify(run, sample=5)
+    assert found.problems == ()
+    assert found.holds[-1].startswith("30 answers asked again are the same")
+
+
+@pytest.mark.parametrize("seed", range(FLIPS))
+def test_any_flipped_byte_is_found(copy, seed) -> None:
+    chance = random.Random(seed)
+    file = chance.choice(files(copy))
+    content = bytearray(file.read_bytes())
+    place = chance.randrange(len(content))
+    content[place] ^= chance.randrange(1, 256)
+    file.write_bytes(content)
+    assert verify(copy).problems, f"{file.relative_to(copy)} at {place}"
+
+
+@pytest.mark.parametrize("seed", range(NUMBERS))
+def test_any_edited_number_is_found(copy, seed) -> None:
+    """Edited as a person would: a digit of a record, or a value of a table that pyarrow writes back."""
+    chance = random.Random(seed)
+    file = chance.choice([path for path in files(copy) if path.suffix in (".json", ".parquet", ".md")])
+    if file.suffix == ".parquet":
+        table = pq.read_table(file)
+        name = chance.choice([each.name for each in table.schema if each.name != "item_id"])
+        values = table[name].to_pylist()
+        values[chance.randrange(len(values))] = values[chance.randrange(len(values))] if seed % 2 else None
+        edited = table.set_column(
+            table.schema.get_field_index(name), name, pa.array(values, table.schema.field(name).type)
+        )
+        pq.write_table(edited, file)
+    else:
+        text = file.read_text()
+        places = [place for place, letter in enumerate(text) if letter.isdigit()]
+        place = chance.choice(places)
+        file.write_text(text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :])
+    assert verify(copy).problems
+
+
+def outcomes_of(copy, recipe):
+    run = forgetmeter.open_run(copy).run
+    cell = next(each for each in run.cells if each.recipe == recipe and each.is_judged)
+    return copy / cell.path
+
+
+def rewritten(path, change):
+    """Write a table back with a change and a digest of its own, as a forger would who reads this package's source."""
+    table = pq.read_table(path)
+    facts = json.loads(pq.read_metadata(io.BytesIO(path.read_bytes())).metadata[b"forgetmeter"])
+    path.write_bytes(parquet_bytes(*change(table, facts)))
+
+
+def test_a_forged_answer_contradicts_its_margin(copy) -> None:
+    def change(table, facts):
+        right = [not value for value in table["correct"].to_pylist()]
+        return table.set_column(table.schema.get_field_index("correct"), "correct", pa.array(right)), facts
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    assert any(
+        "has a positive margin" in problem or "does not rank first" in problem for problem in verify(copy).problems
+    )
+
+
+def test_a_forged_mean_does_not_follow_from_the_answers(copy) -> None:
+    def change(table, facts):
+        return table, {**facts, "metrics": dict.fromkeys(facts["metrics"], 0.5)}
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    assert any("is stated as 0.5000, and its answers give" in problem for problem in verify(copy).problems)
+
+
+def test_forged_log_likelihoods_are_found_by_asking_again(copy) -> None:
+    def change(table, facts):
+        lists = [[2 * value for value in each] for each in table["loglikelihoods"].to_pylist()]
+        place, kind = table.schema.get_field_index("loglikelihoods"), table.schema.field("loglikelihoods").type
+        return table.set_column(place, "loglikelihoods", pa.array(lists, kind)), facts
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    assert verify(copy).problems == ()
+    (problem,) = verify(copy, sample=4).problems
+    assert "4 of 4 answers differ when asked again" in problem
+
+
+def test_forged_sizes_are_found_by_compressing_again(copy) -> None:
+    variant = next(each for each in forgetmeter.open_run(copy).run.variants if each.recipe == PRUNED)
+    path = copy / "variants" / variant.id / "variant.json"
+    document = read_record(path.read_bytes(), has_digest=lambda _: True)
+    document["reached"]["smallest_bytes"] //= 2
+    path.write_bytes(record_json(document))
+    assert verify(copy).problems == ()
+    assert "gives other numbers of zeros or bytes" in verify(copy, sample=2).problems[0]
+
+
+def test_a_swapped_model_is_found(run, model) -> None:
+    file = model / "model.safetensors"
+    original = file.read_bytes()
+    tensors = load_file(file)
+    name = sorted(tensors)[0]
+    tensors[name] = tensors[name].clone()
+    tensors[name].view(-1)[0] += 0.5
+    try:
+        save_file(tensors, file, metadata={"format": "pt"})
+        assert verify(run).problems == (
+            f"model '{model}' is not the one that was evaluated: its content has another hash",
+        )
+        assert "a sample of the answers" in verify(run, sample=2).unchecked[0]
+    finally:
+        file.write_bytes(original)
+
+
+def test_missing_and_strange_files_are_named(copy) -> None:
+    outcomes_of(copy, PRUNED).unlink()
+    (copy / "notes.txt").write_text("mine")
+    (copy / "tables" / "results.tex").unlink()
+    (items, *_) = (copy / "items").iterdir()
+    items.unlink()
+    problems = "\n".join(verify(copy).problems)
+    assert f"the answers of {PRUNED} ({forgetmeter.open_run(copy).run.study.models[0]}) on facts" in problems
+    assert "notes.txt is not part of the run or its report" in problems
+    assert "tables/results.tex is missing from the report" in problems
+    assert "the items of" in problems
+
+
+def test_a_model_that_is_not_here_is_said_not_to_be_checked(run, model) -> None:
+    aside = model.rename(model.with_name("aside"))
+    try:
+        found = verify(run)
+    finally:
+        aside.rename(model)
+    assert found.problems == ()
+    assert "does not exist" in found.unchecked[0]
+
+
+def test_a_study_that_cannot_be_read_is_a_problem(copy) -> None:
+    (copy / "study.json").write_text("{")
+    found = verify(copy)
+    assert len(found.problems) == 2
+    assert found.holds == ()
+
+
+def test_no_run_is_a_wrong_request(tmp_path) -> None:
+    with pytest.raises(UserError, match="is not a run"):
+        verify(tmp_path)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [quick_command(), "verify", *map(str, arguments)], check=False, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_command(copy) -> None:
+    done = command(copy)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"{copy}: verified")
+    (copy / "report.html").write_text("nothing is forgotten")
+    done = command(copy)
+    assert done.returncode == 1
+    assert "WRONG: report.html is not as the report was written" in done.stdout
+    document = json.loads(command(copy, "--json").stdout)
+    assert document["problems"] == ["report.html is not as the report was written"]
+    assert command(Path(copy) / "items").returncode == 2
