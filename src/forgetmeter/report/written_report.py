@@ -9,6 +9,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import drawn, specifications
+from forgetmeter.report.formats.methods_latex import methods_latex, references_bibtex
 from forgetmeter.report.formats.show_latex import show_latex
 from forgetmeter.report.formats.show_markdown import show_markdown
 from forgetmeter.report.html.ledger_data import ledger_data
@@ -60,6 +61,8 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
         files[f"figures/{each.figure.name}.png"] = each.png
     files["tables/results.md"] = show_markdown(summary).encode("utf-8", "replace")
     files["tables/results.tex"] = show_latex(summary).encode("utf-8", "replace")
+    files["tables/methods.tex"] = methods_latex(summary).encode("utf-8", "replace")
+    files["tables/references.bib"] = references_bibtex(summary).encode("utf-8", "replace")
     return files
 
 

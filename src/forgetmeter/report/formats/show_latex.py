@@ -42,9 +42,9 @@ def show_latex(summary: Summary) -> str:
 
 
 def _table(table: Table) -> str:
-    caption = ", ".join(map(_escaped, (f"{table.name} of {table.model}", *table.facts)))
+    caption = ", ".join(map(escaped_latex, (f"{table.name} of {table.model}", *table.facts)))
     label = re.sub(r"[^A-Za-z0-9]+", "-", f"{table.model}-{table.name}").strip("-")
-    heading = " & ".join(map(_escaped, (table.key, *table.columns)))
+    heading = " & ".join(map(escaped_latex, (table.key, *table.columns)))
     return "\n".join(
         [
             r"\begin{table}",
@@ -64,17 +64,18 @@ def _table(table: Table) -> str:
 
 
 def _row(row: TableRow, columns: int) -> str:
-    recipe = rf"\texttt{{{_escaped(row.recipe)}}}"
+    recipe = rf"\texttt{{{escaped_latex(row.recipe)}}}"
     if row.note:
-        return rf"{recipe} & \multicolumn{{{columns}}}{{l}}{{{_escaped(row.note)}}} \\"
+        return rf"{recipe} & \multicolumn{{{columns}}}{{l}}{{{escaped_latex(row.note)}}} \\"
     return rf"{' & '.join([recipe, *map(_value, row.cells)])} \\"
 
 
 def _value(text: str) -> str:
     number = text.removesuffix(f" {STAR}")
     star = "" if number == text else r"$^{*}$"
-    return _NEGATIVE.sub("$-$", _escaped(number)) + star
+    return _NEGATIVE.sub("$-$", escaped_latex(number)) + star
 
 
-def _escaped(text: str) -> str:
+def escaped_latex(text: str) -> str:
+    """Return a text on one line, with LaTeX's special characters escaped."""
     return "".join(_SPECIAL.get(character, character) for character in visible_line(text))

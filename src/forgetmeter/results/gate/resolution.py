@@ -18,7 +18,7 @@ from forgetmeter.statistics.resolution import Expected, relations_quantile
 FLIPS = 0.1
 """Share of answers that flip, if no earlier run says otherwise: that of mild compression (docs/results/smollm2.md)."""
 DESIGN_EFFECT = 2.0
-"""Of relations, if no earlier run says otherwise: as measured on variants that lost nothing (docs/decisions/042-gate.md)."""
+"""Of relations, if no earlier run says otherwise: a little above those measured (docs/decisions/042-gate.md)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+"""A paragraph on how a run was made and tested, in LaTeX, and the references that it cites, in BibTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from forgetmeter.basics.plural import counted, joined
+from forgetmeter.report.formats.show_latex import escaped_latex
+from forgetmeter.report.words.recipe_words import variant_noun
+from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
+from forgetmeter.version import __version__
+
+_REFERENCES = {
+    "forgetmeter": r"""@software{forgetmeter,
+  title = {forgetmeter: what language models forget when they are compressed},
+  author = {{The forgetmeter authors}},
+  version = {VERSION},
+  license = {Apache-2.0}
+}""",
+    "namburi2023cost": r"""@inproceedings{namburi2023cost,
+  title = {The Cost of Compression: Investigating the Impact of Compression on Parametric Knowledge in Language Models},
+  author = {Namburi, Satya Sai Srinath and Sreedhar, Makesh and Srinivasan, Srinath and Sala, Frederic},
+  booktitle = {Findings of the Association for Computational Linguistics: EMNLP 2023},
+  year = {2023},
+  eprint = {2312.00960},
+  archivePrefix = {arXiv}
+}""",
+    "wilson1927probable": r"""@article{wilson1927probable,
+  title = {Probable Inference, the Law of Succession, and Statistical Inference},
+  author = {Wilson, Edwin B.},
+  journal = {Journal of the American Statistical Association},
+  volume = {22}, number = {158}, pages = {209--212}, year = {1927}
+}""",
+    "bonett2012adjusted": r"""@article{bonett2012adjusted,
+  title = {Adjusted {W}ald Confidence Interval for a Difference of Binomial Proportions Based on Paired Data},
+  author = {Bonett, Douglas G. and Price, Robert M.},
+  journal = {Journal of Educational and Behavioral Statistics},
+  volume = {37}, number = {4}, pages = {479--488}, year = {2012}
+}""",
+    "mcnemar1947note": r"""@article{mcnemar1947note,
+  title = {Note on the Sampling Error of the Difference Between Correlated Proportions or Percentages},
+  author = {McNemar, Quinn},
+  journal = {Psychometrika},
+  volume = {12}, number = {2}, pages = {153--157}, year = {1947}
+}""",
+    "holm1979simple": r"""@article{holm1979simple,
+  title = {A Simple Sequentially Rejective Multiple Test Procedure},
+  author = {Holm, Sture},
+  journal = {Scandinavian Journal of Statistics},
+  volume = {6}, number = {2}, pages = {65--70}, year = {1979}
+}""",
+    "korn1998confidence": r"""@article{korn1998confidence,
+  title = {Confidence Intervals for Proportions with Small Expected Number of Positive Counts
+    Estimated from Survey Data},
+  author = {Korn, Edward L. and Graubard, Barry I.},
+  journal = {Survey Methodology},
+  volume = {24}, number = {2}, pages = {193--201}, year = {1998}
+}""",
+    "zou2008construction": r"""@article{zou2008construction,
+  title = {Construction of Confidence Limits about Effect Measures: A General Approach},
+  author = {Zou, Guang Yong and Donner, Allan},
+  journal = {Statistics in Medicine},
+  volume = {27}, number = {10}, pages = {1693--1702}, year = {2008}
+}""",
+    "waudbysmith2024estimating": r"""@article{waudbysmith2024estimating,
+  title = {Estimating Means of Bounded Random Variables by Betting},
+  author = {Waudby-Smith, Ian and Ramdas, Aaditya},
+  journal = {Journal of the Royal Statistical Society Series B},
+  volume = {86}, number = {1}, pages = {1--27}, year = {2024}
+}""",
+}
+
+
+def methods_latex(summary: Summary) -> str:
+    """Return a paragraph on what was compared on which items, and how it was tested."""
+    sentences = [*_compared(summary), *_tested(summary)]
+    return " ".join(sentences) + "\n"
+
+
+def references_bibtex(summary: Summary) -> str:
+    """Return the references that the paragraph cites."""
+    text = methods_latex(summary)
+    cited = [entry for key, entry in _REFERENCES.items() if key in text]
+    return "\n\n".join(cited).replace("VERSION", __version__) + "\n"
+
+
+def _compared(summary: Summary) -> Iterator[str]:
+    models = list(dict.fromkeys(variant.model for variant in summary.variants))
+    recipes = [variant.recipe for variant in summary.variants if variant.recipe != BASELINE]
+    noun = "candidate" if variant_noun(recipes) == "candidate" else "compressed variant"
+    names = joined(rf"\texttt{{{escaped_latex(model)}}}" for model in models)
+    version = summary.study.versions.get("forgetmeter", __version__)
+    yield (
+        f"We compared {counted(len(recipes), noun)} of {names} with the original, using forgetmeter "
+        f"{escaped_latex(version)}~\\cite{{forgetmeter}}, which builds on \\citet{{namburi2023cost}}."
+    )
+    if summary.tasks:
+        yield f"All of them answered the same items: {joined(map(_task, summary.tasks))}."
+    settings = summary.study.settings
+    if settings.get("dtype"):
+        limit = settings.get("limit")
+        only = f", limited to {limit:,} items per task or relation" if isinstance(limit, int) else ""
+        yield f"Models were evaluated in {escaped_latex(str(settings['dtype']))}{only}."
+
+
+def _task(task: TaskSummary) -> str:
+    relations = f" in {counted(task.relations, 'relation')}" if task.relations else ""
+    return rf"\texttt{{{escaped_latex(task.task)}}} ({counted(task.items, 'item')}{relations})"
+
+
+def _tested(summary: Summary) -> Iterator[str]:
+    compared = [cell for cell in summary.cells if cell.drop is not None]
+    if not compared:
+        return
+    yield (
+        "Accuracies have 95\\% Wilson intervals~\\cite{wilson1927probable}. Drops in accuracy are paired by item, with "
+        "the adjusted Wald interval of \\citet{bonett2012adjusted}."
+    )
+    if any(cell.relations for cell in compared):
+        yield (
+            f"Where a task has at least {FEWEST_CLUSTERS} relations, intervals also cover the variation between "
+            "relations: the interval of \\citet{korn1998confidence} for an effective number of items, and for "
+            "differences its limits combined as by \\citet{zou2008construction}; the wider limits are reported."
+        )
+    if any(cell.precision is not None for cell in compared):
+        yield (
+            "Evaluation of some variants stopped once their drop was known precisely enough; their intervals and "
+            "p-values are valid at any stopping time~\\cite{waudbysmith2024estimating}."
+        )
+    yield (
+        "A drop is called significant if the p-value of McNemar's exact test~\\cite{mcnemar1947note}, corrected by "
+        f"Holm's method~\\cite{{holm1979simple}} for {counted(len(compared), 'comparison')}, is below 0.05 and its "
+        "whole interval lies on one side of zero. Retained is the share of the items that the original answers correctly "
+        "and that the compressed model still answers correctly."
+    )
