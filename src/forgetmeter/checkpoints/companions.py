@@ -39,6 +39,8 @@ def model_card(written: Written, source: Mapping[str, str]) -> str:
     facts, model = dict(source), shown_model(written.model)
     if _HUB_NAME.match(written.model):
         facts["base_model"] = written.model.partition("@")[0]
+    else:
+        facts.pop("base_model_relation", None)
     front = "".join(f"{key}: {value}\n" for key, value in facts.items())
     lines = [
         f"---\n{front}tags: [forgetmeter, compressed]\n---\n",

@@ -143,7 +143,7 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
             rounding=rounding,
             options=tuple(_options(request)),
         )
-        write_text(partial / "README.md", model_card(written, source_facts(folder)))
+        write_text(partial / "README.md", model_card(written, _facts(request, folder)))
     return written
 
 
@@ -182,6 +182,12 @@ def _options(request: CompressionRequest) -> Iterator[str]:
         yield f"--max-shard-size {request.max_shard_bytes}"
     if request.seed:
         yield f"--seed {request.seed}"
+
+
+def _facts(request: CompressionRequest, folder: Path) -> dict[str, str]:
+    """Return facts of the source's model card, and how the result relates to it, as the Hub names it."""
+    effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
+    return source_facts(folder) | ({"base_model_relation": "quantized"} if "quantizes" in effects else {})
 
 
 def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from forgetmeter.basics.plural import counted
+from forgetmeter.errors import UserError
 from forgetmeter.report.figures.drawer import Drawer
 
 
@@ -18,8 +20,23 @@ def report_command(
     out: Annotated[
         str | None, typer.Option(help="Folder or URL for the report.", show_default="the run's folder")
     ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(help="Instead, write or update a Hub model card (README.md) with the results of --recipe."),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="With --card: the recipe or candidate.", show_default="the only one")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="With --card: the original.", show_default="the only one")] = None,
 ) -> None:
     """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
+    if card is not None:
+        from forgetmeter.report.written_card import write_card
+
+        sys.stdout.write(f"{write_card(run, card, recipe=recipe, model=model)}\n")
+        return
+    if recipe is not None or model is not None:
+        raise UserError(f"{'--recipe' if recipe is not None else '--model'} is for --card; a report shows all variants")
     with Drawer() as drawer:
         # Imported here so that the drawer starts up meanwhile.
         from forgetmeter.report.written_report import make_report, write_report

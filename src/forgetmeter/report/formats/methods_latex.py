@@ -132,6 +132,6 @@ def _tested(summary: Summary) -> Iterator[str]:
     yield (
         "A drop is called significant if the p-value of McNemar's exact test~\\cite{mcnemar1947note}, corrected by "
         f"Holm's method~\\cite{{holm1979simple}} for {counted(len(compared), 'comparison')}, is below 0.05 and its "
-        "whole interval lies on one side of zero. Retained is the share of the items that the original answers correctly "
-        "and that the compressed model still answers correctly."
+        "whole interval lies on one side of zero. Retained is the share of the items that the original answers "
+        "correctly and that the compressed model still answers correctly."
     )
