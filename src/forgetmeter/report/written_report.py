@@ -17,18 +17,23 @@ from forgetmeter.report.html.page import PageContent, render_page
 from forgetmeter.report.report_checks import CHECKSUMS, checksums
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.side_by_side import side_by_side
+from forgetmeter.report.words.decision import decisions
 from forgetmeter.report.words.headline import headlines
+from forgetmeter.results.gate.gate import Gate
 from forgetmeter.results.results import Results
 from forgetmeter.runs.filesystem import RunFolder
 
 PAGE = "report.html"
 
 
-def make_report(results: Results, other: Results | None = None, *, drawer: Drawer | None = None) -> Mapping[str, bytes]:
+def make_report(
+    results: Results, other: Results | None = None, *, gate: Gate | None = None, drawer: Drawer | None = None
+) -> Mapping[str, bytes]:
     """Return the files of a report, by path.
 
     Args:
         other: Results of another run, to show side by side.
+        gate: Verdicts on variants, to show first.
         drawer: Process that draws the charts, closed afterwards; a new one by default.
 
     Raises:
@@ -54,6 +59,7 @@ def make_report(results: Results, other: Results | None = None, *, drawer: Drawe
         findings=findings,
         ledger=ledger,
         other=None if other is None else side_by_side(results, other),
+        decisions=() if gate is None else decisions(results, gate),
     )
     files = {PAGE: render_page(content).encode("utf-8", "replace")}
     for each in drawings:

@@ -28,6 +28,13 @@ def report_command(
         str | None, typer.Option(help="With --card: the recipe or candidate.", show_default="the only one")
     ] = None,
     model: Annotated[str | None, typer.Option(help="With --card: the original.", show_default="the only one")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Begin with the verdicts of gate: policy file (YAML) with conditions.")
+    ] = None,
+    margin: Annotated[
+        str | None, typer.Option(help="Begin with the verdicts of gate: largest acceptable drop, such as 1pt.")
+    ] = None,
+    min_retained: Annotated[str | None, typer.Option(help="The same: smallest share retained, such as 98%.")] = None,
 ) -> None:
     """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
     if card is not None:
@@ -40,9 +47,13 @@ def report_command(
     with Drawer() as drawer:
         # Imported here so that the drawer starts up meanwhile.
         from forgetmeter.report.written_report import make_report, write_report
+        from forgetmeter.results.gate.gating import gate
         from forgetmeter.results.results import open_run
 
-        files = make_report(open_run(run), None if other is None else open_run(other), drawer=drawer)
+        results = open_run(run)
+        is_gated = any(each is not None for each in (policy, margin, min_retained))
+        verdicts = gate(results, policy=policy, margin=margin, min_retained=min_retained) if is_gated else None
+        files = make_report(results, None if other is None else open_run(other), gate=verdicts, drawer=drawer)
     page = write_report(files, out or run)
     charts = sum(path.endswith(".svg") for path in files)
     sys.stdout.write(f"{page} ({len(files['report.html']) / 1e6:.1f} MB)\n")

@@ -25,6 +25,7 @@ from forgetmeter.report.run_figures import RunFigures, TaskFigures
 from forgetmeter.report.shift_tables import shift_tables, shift_terms
 from forgetmeter.report.side_by_side import SideBySide
 from forgetmeter.report.tables import legend, remarks, tables
+from forgetmeter.report.words.decision import Decision
 from forgetmeter.report.words.headline import Headline
 from forgetmeter.report.words.numbers import count, percent, points, points_interval, probability
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label, variant_noun
@@ -45,6 +46,7 @@ class PageContent:
         drawn: The drawings of all figures, by name.
         ledger: What was forgotten and gained.
         other: Comparison with another run, on request.
+        decisions: The verdicts of a gate, on request.
     """
 
     run: Run
@@ -55,6 +57,7 @@ class PageContent:
     findings: Sequence[Finding]
     ledger: LedgerData
     other: SideBySide | None = None
+    decisions: Sequence[Decision] = ()
 
 
 def render_page(content: PageContent) -> str:
@@ -110,6 +113,7 @@ def render_page(content: PageContent) -> str:
         legend=list(dict.fromkeys([*legend(content.summary), *shift_terms(shifts)])),
         groups=run_facts(content.run, content.summary),
         other=content.other,
+        decisions=content.decisions,
         draw=_Drawings(content.drawn),
     )
     return page.strip() + "\n"

@@ -1,0 +1,96 @@
+"""What a reader has to know to decide on a variant: may it ship, what it forgot, and what it saves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from forgetmeter.probes.registry import things
+from forgetmeter.report.gate.gate_words import ANSWERS, observed, remark, size_in_words, subject, variant_name
+from forgetmeter.results.gate.check import CheckResult, GateVerdict
+from forgetmeter.results.gate.gate import Gate, VariantGate
+from forgetmeter.results.ledger import LedgerEntry
+from forgetmeter.results.results import Results
+
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """A condition with its verdict, as a line.
+
+    Attributes:
+        verdict: The verdict.
+        text: The condition, what it is about, and what was observed.
+        remark: What would decide it, or why it is not measured; may be empty.
+    """
+
+    verdict: GateVerdict
+    text: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer for one variant.
+
+    Attributes:
+        name: The candidate's name, or the recipe.
+        verdict: The verdict on all conditions.
+        answer: The same in words: ``Ship it.``
+        saves: Its size beside that of the original; empty if it is unknown.
+        checks: The conditions; those that do not pass come first.
+        forgotten: How many items were forgotten, of how many.
+        examples: Items that the original was surest of: the question, the right answer and the answer now.
+    """
+
+    model: str
+    name: str
+    verdict: GateVerdict
+    answer: str
+    saves: str
+    checks: tuple[CheckLine, ...]
+    forgotten: str
+    examples: tuple[tuple[str, str, str], ...]
+
+
+def decisions(results: Results, gate: Gate) -> tuple[Decision, ...]:
+    """Return one decision for each variant that was checked."""
+    return tuple(_decision(results, each) for each in gate.variants)
+
+
+def _decision(results: Results, variant: VariantGate) -> Decision:
+    done = {cell.task for cell in results.summary.cells if (cell.model, cell.recipe) == (variant.model, variant.recipe)}
+    ledgers = results.ledgers(variant.recipe, model=variant.model) if done else ()
+    known = [entry for ledger in ledgers for entry in ledger.entries if entry.status in ("kept", "forgotten")]
+    gone = [entry for entry in known if entry.status == "forgotten"]
+    ordered = sorted(variant.results, key=lambda each: each.verdict == "PASS")
+    return Decision(
+        model=variant.model,
+        name=variant_name(variant),
+        verdict=variant.verdict,
+        answer=f"{ANSWERS[variant.verdict].capitalize()}.",
+        saves=size_in_words(variant),
+        checks=tuple(map(_line, ordered)),
+        forgotten=_forgotten(gone, known, [ledger.task for ledger in ledgers]),
+        examples=tuple(
+            (entry.statement, entry.gold, entry.after)
+            for entry in sorted(gone, key=lambda entry: -(entry.margin_before or 0.0))[:_EXAMPLES]
+        ),
+    )
+
+
+def _line(result: CheckResult) -> CheckLine:
+    about = subject(result.check)
+    seen = f": {observed(result)}" if result.measured is not None else ""
+    return CheckLine(result.verdict, f"{result.check.condition} ({about}){seen}", remark(result))
+
+
+def _forgotten(gone: Sequence[LedgerEntry], known: Sequence[LedgerEntry], tasks: Sequence[str]) -> str:
+    if not known:
+        return ""
+    noun = things(tasks[0], len(known)) if len(tasks) == 1 else "items"
+    if not gone:
+        return f"It forgot none of the {len(known):,} {noun} that the original gets right."
+    among = " Those that the original was surest of:" if len(gone) > _EXAMPLES else ""
+    return f"It forgot {len(gone):,} of the {len(known):,} {noun} that the original gets right.{among}"

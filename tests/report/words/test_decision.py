@@ -1,0 +1,54 @@
+"""The answer first: may it ship, what was forgotten, what it saves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up_run import MadeUpTask, write_made_up_run
+
+from forgetmeter.cli.commands.report_command import report_command
+from forgetmeter.report.words.decision import decisions
+from forgetmeter.results.gate.gating import gate
+from forgetmeter.results.results import open_run
+
+PRUNED, ROUNDED = "l1_unstructured:overall:0.5", "round_to_nearest:overall:4"
+
+
+def right(task, recipe, random):
+    known = np.arange(task.items) % 10 < 8
+    return known & (np.arange(task.items) % 5 != 0) if recipe == PRUNED else known
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    location = str(tmp_path_factory.mktemp("decision") / "run")
+    return write_made_up_run(location, recipes=[PRUNED, ROUNDED], right=right, tasks=[MadeUpTask("plain", 400)])
+
+
+def test_what_a_reader_needs(run) -> None:
+    results = open_run(run)
+    pruned, rounded = decisions(results, gate(results, margin="2pt", max_size="60%"))
+    assert (pruned.verdict, pruned.answer, rounded.answer) == ("FAIL", "Do not ship it.", "Do not ship it.")
+    assert pruned.saves == "0.011 MB, 58.6% of the original's 0.018 MB"
+    assert [check.verdict for check in pruned.checks] == ["FAIL", "PASS"]
+    assert pruned.checks[0].text.startswith("drop ≤ 2 points (plain): 20.0 [")
+    assert (
+        pruned.forgotten
+        == "It forgot 80 of the 320 items that the original gets right. Those that the original " + ("was surest of:")
+    )
+    ledger = results.ledgers(PRUNED)[0]
+    surest = max((each for each in ledger.entries if each.status == "forgotten"), key=lambda each: each.margin_before)
+    assert pruned.examples[0] == (surest.statement, surest.gold, surest.after)
+    assert (rounded.forgotten, rounded.examples) == (
+        "It forgot none of the 320 items that the original gets right.",
+        (),
+    )
+
+
+def test_the_report_begins_with_it_on_request(run, tmp_path) -> None:
+    report_command(run, out=str(tmp_path / "gated"), margin="2pt")
+    page = (tmp_path / "gated" / "report.html").read_text("utf-8")
+    assert page.index("Do not ship it.") < page.index('class="answers"')
+    assert page.count('class="decision ') == 2
+    report_command(run, out=str(tmp_path / "plain"))
+    assert 'class="decision ' not in (tmp_path / "plain" / "report.html").read_text("utf-8")
