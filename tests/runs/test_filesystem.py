@@ -105,3 +105,13 @@ def test_create_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mon
     assert not folder.create("a.txt", b"two")
     assert folder.read("a.txt") == b"one"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_the_folder_itself_is_not_one_of_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As s3fs lists it if another process creates the first file in between."""
+    folder = RunFolder(f"memory://{uuid.uuid4().hex}/run")
+    found = folder._filesystem.find
+    monkeypatch.setattr(folder._filesystem, "find", lambda path, **more: [path, *found(path, **more)])
+    assert folder.list() == []
+    folder.write("a.txt", b"")
+    assert folder.list() == ["a.txt"]

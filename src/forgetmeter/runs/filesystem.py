@@ -84,7 +84,8 @@ class RunFolder:
         with self._reading(under):
             found = self._filesystem.find(full)
         relative = (str(path)[len(self._root) :].lstrip("/") for path in found)
-        return sorted(path for path in relative if not path.rpartition("/")[2].startswith(_TEMPORARY))
+        # While another process starts a run, an object store may list the folder itself.
+        return sorted(path for path in relative if path and not path.rpartition("/")[2].startswith(_TEMPORARY))
 
     def read(self, path: str) -> bytes:
         """Return a file's content.

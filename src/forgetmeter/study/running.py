@@ -20,16 +20,16 @@ from forgetmeter.probes.lm_eval.own_folders import own_task_files
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task, single_tasks, task_groups, task_problems
 from forgetmeter.probes.registry import is_declared
-from forgetmeter.results.summary import TaskSummary
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.suggestion import refuse_type
+from forgetmeter.study import planned_tasks
 from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, stored_tasks, valid_items
 from forgetmeter.study.installed import InstalledVocabulary
-from forgetmeter.study.planned_tasks import planned_tasks
 
 if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
+    from forgetmeter.results.summary import TaskSummary
 
 ReadStudy = Callable[[Vocabulary | None], Study]
 """Reads a study and checks it against a vocabulary; without one, checks only its form."""
@@ -112,8 +112,8 @@ def check_tasks(checked: CheckedStudy, progress: Progress) -> tuple[TaskSummary,
         # Imports torch and transformers, which take seconds and are not needed for a finished study.
         from forgetmeter.study.preparing import estimate
 
-        return planned_tasks(checked, estimate(checked, progress))
-    return planned_tasks(checked, {})
+        return planned_tasks.planned_tasks(checked, estimate(checked, progress))
+    return planned_tasks.planned_tasks(checked, {})
 
 
 def _as_in_yaml(key: str, value: Any) -> Any:  # noqa: ANN401
