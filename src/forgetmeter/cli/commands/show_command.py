@@ -11,12 +11,12 @@ from rich.text import Text
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
 from forgetmeter.report import retained_grid
-from forgetmeter.report.formats import facts_text, frontier_text, profile_text, rendering, show_text
+from forgetmeter.report.formats import facts_text, foretold_text, frontier_text, profile_text, rendering, show_text
 from forgetmeter.report.words import run_facts
-from forgetmeter.results import frontier, results
+from forgetmeter.results import foretelling, frontier, results
 from forgetmeter.specs.suggestion import unknown
 
-_FORMATS = ("table", "grid", "frontier", "shifts", "profile", "csv", "json", "markdown", "latex")
+_FORMATS = ("table", "grid", "frontier", "shifts", "foretold", "profile", "csv", "json", "markdown", "latex")
 
 
 def show_command(
@@ -37,14 +37,15 @@ def show_command(
     frontier compares what is retained with size and speed, and marks the
     variants that no other beats. shifts shows changes that accuracy hides:
     ranks, margins, divergence, and which variants differ from guessing.
-    profile shows where the run's time went.
+    foretold shows how well numbers that are cheap to measure, such as
+    perplexity, rank the variants. profile shows where the run's time went.
     """
     if format not in _FORMATS:
         raise UserError(unknown("format", format, _FORMATS))
     opened, console = results.open_run(run), Console()
     if provenance:
         print_text(facts_text.facts_text(run_facts.run_facts(opened.run, opened.summary)))
-    elif format in ("grid", "frontier", "shifts", "profile"):
+    elif format in ("grid", "frontier", "shifts", "foretold", "profile"):
         shown, missing = _part(opened, format)
         if not shown:
             raise UserError(f"{run} has no {missing}")
@@ -61,6 +62,10 @@ def _part(opened: results.Results, format: str) -> tuple[Text, str]:
     summary, width = opened.summary, text_width()
     if format == "profile":
         return profile_text.profile_text(opened.profile, width=width), "profile: no times are recorded"
+    if format == "foretold":
+        found_numbers = foretelling.foretold(summary)
+        needs = "numbers to compare: that needs at least five variants with right answers to retain"
+        return foretold_text.foretold_text(found_numbers, width=width), needs
     if format == "grid":
         grids = retained_grid.retained_grids(summary)
         needs = "grid: that needs right answers of the baseline, and recipes with a single scope"

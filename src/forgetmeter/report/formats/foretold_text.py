@@ -1,0 +1,52 @@
+"""How well cheap numbers rank variants by what they retain, for the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.text import Text
+
+from forgetmeter.report.columns import Column, in_columns
+from forgetmeter.report.words.numbers import MISSING
+from forgetmeter.results.foretelling import Foretold
+from forgetmeter.statistics.paired import Estimate
+
+_HOW_TO_READ = (
+    "Spearman's rank correlation with the share of the baseline's right answers that are still right, over variants, "
+    "with its 95% interval. 1: the number ranks the variants as the retained share does; 0: it says nothing. At equal "
+    "size: with the bytes of the variants held equal. Variants are those of this run, so the interval says nothing of "
+    "other methods."
+)
+
+
+def foretold_text(found: Sequence[Foretold], *, width: int) -> Text:
+    """Return a table for each model and task; empty if there is none."""
+    text = Text()
+    for (model, task), group in groupby(found, key=lambda each: (each.model, each.task)):
+        rows = [
+            (
+                each.number,
+                each.source or MISSING,
+                str(each.variants),
+                _interval(each.correlation),
+                _interval(each.at_equal_size),
+            )
+            for each in group
+        ]
+        text.append(f"{model} · retained of {task}\n", "bold")
+        columns = [
+            Column("number"),
+            Column("measured on"),
+            Column("variants", align="right"),
+            Column("rank correlation [95%]"),
+            Column("at equal size [95%]"),
+        ]
+        text.append_text(in_columns(columns, rows, width=width))
+        text.append("\n")
+    return text.append(textwrap.fill(_HOW_TO_READ, width) + "\n", "dim") if text else text
+
+
+def _interval(estimate: Estimate | None) -> str:
+    return MISSING if estimate is None else f"{estimate.value:5.2f} [{estimate.low:5.2f}, {estimate.high:5.2f}]"
