@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 import forgetmeter
+from forgetmeter.cli.lazy_commands import imported_on_first_use
+
+# pytest imports this module in every session.
+with imported_on_first_use():
+    from forgetmeter.report.gate import gate_text
 
 _WIDTH = 140
 
@@ -25,10 +30,7 @@ def forgetmeter_gate() -> Callable[..., Any]:
             raise ValueError(f"inconclusive must be 'fail' or 'skip', not {inconclusive!r}")
         found = forgetmeter.gate(run, **options)
         if found.verdict != "PASS":
-            # Only now: most tests of a session do not need it.
-            from forgetmeter.report.gate.gate_text import gate_text
-
-            said = gate_text(found, width=_WIDTH).plain
+            said = gate_text.gate_text(found, width=_WIDTH).plain
             if found.verdict == "FAIL" or inconclusive == "fail":
                 pytest.fail(said, pytrace=False)
             pytest.skip(said)

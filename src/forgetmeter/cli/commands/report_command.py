@@ -10,7 +10,9 @@ import typer
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
+from forgetmeter.report import written_card
 from forgetmeter.report.figures.drawer import Drawer
+from forgetmeter.results.gate import gating
 
 
 def report_command(
@@ -38,21 +40,18 @@ def report_command(
 ) -> None:
     """Write report.html (one file, works offline), its charts as SVG and PNG, and its tables as LaTeX and Markdown."""
     if card is not None:
-        from forgetmeter.report.written_card import write_card
-
-        sys.stdout.write(f"{write_card(run, card, recipe=recipe, model=model)}\n")
+        sys.stdout.write(f"{written_card.write_card(run, card, recipe=recipe, model=model)}\n")
         return
     if recipe is not None or model is not None:
         raise UserError(f"{'--recipe' if recipe is not None else '--model'} is for --card; a report shows all variants")
     with Drawer() as drawer:
         # Imported here so that the drawer starts up meanwhile.
         from forgetmeter.report.written_report import make_report, write_report
-        from forgetmeter.results.gate.gating import gate
         from forgetmeter.results.results import open_run
 
         results = open_run(run)
         is_gated = any(each is not None for each in (policy, margin, min_retained))
-        verdicts = gate(results, policy=policy, margin=margin, min_retained=min_retained) if is_gated else None
+        verdicts = gating.gate(results, policy=policy, margin=margin, min_retained=min_retained) if is_gated else None
         files = make_report(results, None if other is None else open_run(other), gate=verdicts, drawer=drawer)
     page = write_report(files, out or run)
     charts = sum(path.endswith(".svg") for path in files)
