@@ -233,3 +233,15 @@ def test_the_command(copy) -> None:
     document = json.loads(command(copy, "--json").stdout)
     assert document["problems"] == ["report.html is not as the report was written"]
     assert command(Path(copy) / "items").returncode == 2
+
+
+def test_imported_answers_have_no_models_to_check(tmp_path) -> None:
+    table = tmp_path / "answers.csv"
+    table.write_text("variant,item,correct\nbaseline,a,1\nbaseline,b,0\nfour,a,0\nfour,b,0\n")
+    options = ["--item", "item", "--variant", "variant", "--correct", "correct", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [quick_command(), "import", "table", str(table), *options], check=False, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    found = verify(tmp_path / "run")
+    assert (found.problems, found.unchecked) == ((), ("models: the answers were imported",))
