@@ -142,6 +142,8 @@ def _plan(
     print_text(resolution_text.margin_text(margins, width=text_width()))
     for other in others:
         typer.echo(f"not planned: {other}")
+    # Before an error, where both go to the same place.
+    sys.stdout.flush()
     for each in margins:
         if not each.is_decidable and not is_allowed:
             needed = each.of.needed(each.margin)
