@@ -34,13 +34,12 @@ def _without_code(value: Any) -> Any:  # noqa: ANN401 - of JSON
     return [_without_code(each) for each in value] if isinstance(value, list) else value
 
 
-def model_card(written: Written, source: Mapping[str, str]) -> str:
+def model_card(written: Written, source: Mapping[str, str], *, is_quantized: bool) -> str:
     """Return the README.md of a compressed checkpoint, with its source's ``source_facts``."""
     facts, model = dict(source), shown_model(written.model)
     if _HUB_NAME.match(written.model):
         facts["base_model"] = written.model.partition("@")[0]
-    else:
-        facts.pop("base_model_relation", None)
+        facts |= {"base_model_relation": "quantized"} if is_quantized else {}
     front = "".join(f"{key}: {value}\n" for key, value in facts.items())
     lines = [
         f"---\n{front}tags: [forgetmeter, compressed]\n---\n",

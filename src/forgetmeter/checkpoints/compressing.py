@@ -143,7 +143,8 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
             rounding=rounding,
             options=tuple(_options(request)),
         )
-        write_text(partial / "README.md", model_card(written, _facts(request, folder)))
+        card = model_card(written, source_facts(folder), is_quantized="quantizes" in _effects(request.recipe))
+        write_text(partial / "README.md", card)
     return written
 
 
@@ -184,10 +185,10 @@ def _options(request: CompressionRequest) -> Iterator[str]:
         yield f"--seed {request.seed}"
 
 
-def _facts(request: CompressionRequest, folder: Path) -> dict[str, str]:
-    """Return facts of the source's model card, and how the result relates to it, as the Hub names it."""
-    effects = {load_method(step.method).declaration.effect for step in request.recipe.steps}
-    return source_facts(folder) | ({"base_model_relation": "quantized"} if "quantizes" in effects else {})
+def _effects(recipe: Recipe) -> set[str]:
+    """Return what the steps of a recipe do to weights, without those that drop blocks."""
+    declarations = (load_method(step.method).declaration for step in recipe.steps)
+    return {each.effect for each in declarations if each.kind != "blocks"}
 
 
 def _needed(recipe: Recipe, stored: StoredModel, outputs: dict[str, Output]) -> int:
@@ -211,9 +212,8 @@ def _tokenizer_problem(checkpoint: Checkpoint) -> str | None:
 
 
 def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
-    declarations = [load_method(step.method).declaration for step in request.recipe.steps]
-    effects = {each.effect for each in declarations if each.kind != "blocks"}
-    if any(each.kind == "blocks" for each in declarations):
+    effects = _effects(request.recipe)
+    if any(load_method(step.method).declaration.kind == "blocks" for step in request.recipe.steps):
         yield "Weights of dropped blocks count as zeros; they are not in the files."
     if any(each.tied_to is not None and request.recipe.selects(each) for each in source.checkpoint.matrices):
         yield "The head shared the weights of the embedding; now it has its own, which are stored as well."

@@ -67,8 +67,9 @@ def make_report(
         files[f"figures/{each.figure.name}.png"] = each.png
     files["tables/results.md"] = show_markdown(summary).encode("utf-8", "replace")
     files["tables/results.tex"] = show_latex(summary).encode("utf-8", "replace")
-    files["tables/methods.tex"] = methods_latex(summary).encode("utf-8", "replace")
-    files["tables/references.bib"] = references_bibtex(summary).encode("utf-8", "replace")
+    methods = methods_latex(summary)
+    files["tables/methods.tex"] = methods.encode("utf-8", "replace")
+    files["tables/references.bib"] = references_bibtex(methods).encode()
     return files
 
 

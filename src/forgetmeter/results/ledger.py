@@ -66,6 +66,11 @@ class LedgerEntry:
     margin_tercile: str | None
 
 
+def surest_first(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
+    """Return entries by the baseline's margin: the loss of what it was surest of is the most surprising."""
+    return sorted(entries, key=lambda entry: -(entry.margin_before or 0.0))
+
+
 @dataclass(frozen=True)
 class LedgerCount:
     """Number of items of a group by status.

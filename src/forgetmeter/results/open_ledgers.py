@@ -72,7 +72,7 @@ def find_names(kind: str, names: Sequence[str], wanted: str | None, *, within: s
     """Return the name that is wanted, or all with its text before their options; all names if none is.
 
     Raises:
-        UserError: There is no such name.
+        UserError: None has the name that is wanted.
     """
     if wanted is None:
         return list(names)

@@ -11,6 +11,7 @@ from rich.console import Console
 from forgetmeter.cli.printing import print_text, text_width
 from forgetmeter.errors import UserError
 from forgetmeter.report.formats import ledger_rows, ledger_text
+from forgetmeter.results import ledger as ledger_entries
 from forgetmeter.results import results
 from forgetmeter.specs.suggestion import unknown
 
@@ -76,8 +77,7 @@ def _wanted(ledger: Ledger, status: str | None, relation: str | None) -> list[Le
 def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
     console = Console()
     for ledger, entries in chosen:
-        # What the original was surest of comes first: its loss is the most surprising.
-        ordered = sorted(entries, key=lambda entry: -(entry.margin_before or 0.0))
+        ordered = ledger_entries.surest_first(entries)
         text = ledger_text.ledger_text(
             ledger,
             ordered[:most],

@@ -84,6 +84,10 @@ def gate_command(
 
     Exit codes: 0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 UNMEASURED.
     """
+    if inconclusive not in _UNDECIDED:
+        raise UserError(unknown("value of --inconclusive", inconclusive, _UNDECIDED))
+    for file in (junit, markdown):
+        _check_writable(file)
     limits = gating.limits_of(
         margin=margin,
         min_retained=min_retained,
@@ -93,25 +97,11 @@ def gate_command(
     )
     if (run is None) == (plan is None):
         raise UserError("give a run to check, or --plan STUDY.yaml to plan one")
+    conditions = gating.policy_of(policy, limits, tasks=options.split(tasks) or ())
     if plan is not None:
-        conditions = gating.policy_of(policy, limits, tasks=options.split(tasks) or ()).conditions
-        _plan(plan, conditions, seen=seen, flips=flips, is_allowed=undecided)
+        _plan(plan, conditions.conditions, seen=seen, flips=flips, is_allowed=undecided)
         return
-    if inconclusive not in _UNDECIDED:
-        raise UserError(unknown("value of --inconclusive", inconclusive, _UNDECIDED))
-    for file in (junit, markdown):
-        _check_writable(file)
-    found = gating.gate(
-        run or "",
-        policy=policy,
-        margin=margin,
-        min_retained=min_retained,
-        min_accuracy=min_accuracy,
-        max_divergence=max_divergence,
-        max_size=max_size,
-        tasks=options.split(tasks) or (),
-        recipes=recipe or (),
-    )
+    found = gating.checked(results.open_run(run or ""), conditions, recipes=recipe or ())
     if junit is not None:
         _write(junit, gate_junit.gate_junit(found, inconclusive=inconclusive))  # type: ignore[arg-type]
     if markdown is not None:

@@ -79,10 +79,9 @@ def methods_latex(summary: Summary) -> str:
     return " ".join(sentences) + "\n"
 
 
-def references_bibtex(summary: Summary) -> str:
+def references_bibtex(methods: str) -> str:
     """Return the references that the paragraph cites."""
-    text = methods_latex(summary)
-    cited = [entry for key, entry in _REFERENCES.items() if key in text]
+    cited = [entry for key, entry in _REFERENCES.items() if key in methods]
     return "\n\n".join(cited).replace("VERSION", __version__) + "\n"
 
 

@@ -16,6 +16,7 @@ from forgetmeter.report.formats.show_markdown import escaped
 from forgetmeter.report.words.numbers import count, percent_interval, points_interval
 from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
 from forgetmeter.results.compared.cell_summary import CellSummary
+from forgetmeter.results.ledger import surest_first
 from forgetmeter.results.results import Results
 from forgetmeter.specs.method_facts import BY_NAME
 from forgetmeter.specs.model_reference import parse_model_reference
@@ -48,7 +49,7 @@ def model_card(results: Results, model: str, recipe: str, *, existing: str = "")
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"the metadata of the existing card cannot be read ({one_line(error)}); correct it") from None
     data: dict[str, Any] = card.data.to_dict()  # type: ignore[no-untyped-call]
-    others = [each for each in _stored_results(card.data) if each.source_name != "forgetmeter"]
+    others = [each for each in getattr(card.data, "eval_results", None) or () if each.source_name != "forgetmeter"]
     data.pop("model-index", None)
     data |= _about(results, model, recipe)
     data["tags"] = list(dict.fromkeys([*(data.get("tags") or []), "forgetmeter", "compressed"]))
@@ -57,10 +58,6 @@ def model_card(results: Results, model: str, recipe: str, *, existing: str = "")
     text = _SECTION.sub("\n", card.text).strip()
     body = f"{text}\n\n" if text else f"# {name}\n\n"
     return f"---\n{about.to_yaml()}\n---\n\n{body}{_section(results, model, recipe, cells)}\n"
-
-
-def _stored_results(data: Any) -> Sequence[EvalResult]:  # noqa: ANN401 - of huggingface_hub
-    return data.eval_results or []
 
 
 def _about(results: Results, model: str, recipe: str) -> dict[str, Any]:
@@ -122,12 +119,8 @@ def _row(cell: CellSummary) -> str:
 
 
 def _examples(results: Results, model: str, recipe: str) -> Iterator[str]:
-    ledgers = results.ledgers(recipe, model=model)
-    for ledger in ledgers:
-        gone = sorted(
-            (each for each in ledger.entries if each.status == "forgotten"),
-            key=lambda each: -(each.margin_before or 0.0),
-        )
+    for ledger in results.ledgers(recipe, model=model):
+        gone = surest_first(each for each in ledger.entries if each.status == "forgotten")
         if gone:
             yield f"Forgotten of {escaped(ledger.task)}: {counted(len(gone), 'item')}{_among(gone)}"
             yield ""

@@ -6,7 +6,8 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from forgetmeter.basics.visible_text import visible_line
-from forgetmeter.report.gate.gate_words import observed, remark, subject, variant_name
+from forgetmeter.report.gate.gate_words import observed, remark, subject
+from forgetmeter.report.words.recipe_words import variant_name
 from forgetmeter.results.gate.check import CheckResult
 from forgetmeter.results.gate.gate import Gate
 
@@ -22,7 +23,7 @@ def gate_junit(gate: Gate, *, inconclusive: Undecided) -> str:
     """
     suites = ElementTree.Element("testsuites", name="forgetmeter gate")
     for variant in gate.variants:
-        name = visible_line(f"{variant.model} {variant_name(variant)}")
+        name = visible_line(f"{variant.model} {variant_name(variant.recipe)}")
         suite = ElementTree.SubElement(suites, "testsuite", name=name, tests=str(len(variant.results)))
         counts = {"failure": 0, "skipped": 0}
         for each in variant.results:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from forgetmeter.report.formats.show_markdown import escaped
-from forgetmeter.report.gate.gate_words import answer, items, observed, remark, size_in_words, subject, variant_name
+from forgetmeter.report.gate.gate_words import answer, items, observed, remark, size_in_words, subject
+from forgetmeter.report.words.recipe_words import variant_name
 from forgetmeter.results.gate.gate import Gate
 
 
@@ -12,7 +13,7 @@ def gate_markdown(gate: Gate) -> str:
     lines = [f"## {escaped(answer(gate))}", ""]
     for variant in gate.variants:
         size = size_in_words(variant)
-        about = " · ".join(text for text in (variant.model, variant_name(variant), size) if text)
+        about = " · ".join(text for text in (variant.model, variant_name(variant.recipe), size) if text)
         lines += [f"### {variant.verdict}: {escaped(about)}", ""]
         lines += ["| verdict | condition | on | observed \\[95%\\] | items | |", "|:---|:---|:---|:---|---:|:---|"]
         for each in variant.results:

@@ -7,7 +7,8 @@ import textwrap
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.gate.gate_words import answer, items, observed, remark, size_in_words, subject, variant_name
+from forgetmeter.report.gate.gate_words import answer, items, observed, remark, size_in_words, subject
+from forgetmeter.report.words.recipe_words import variant_name
 from forgetmeter.results.gate.check import GateVerdict
 from forgetmeter.results.gate.gate import Gate, VariantGate
 
@@ -36,7 +37,7 @@ def gate_text(gate: Gate, *, width: int) -> Text:
 
 
 def _variant(variant: VariantGate, width: int) -> Text:
-    text = Text(f"{variant.model} · {variant_name(variant)}: ", "bold")
+    text = Text(f"{variant.model} · {variant_name(variant.recipe)}: ", "bold")
     text.append(variant.verdict, _STYLES[variant.verdict])
     size = size_in_words(variant)
     text.append(f" · {size}\n" if size else "\n", "dim")

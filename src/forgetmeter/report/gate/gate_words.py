@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from forgetmeter.basics.plural import counted, megabytes
 from forgetmeter.report.words.numbers import MISSING, count, percent, percent_interval, points_interval
-from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
 from forgetmeter.results.gate.check import CheckResult, GateCheck, GateVerdict
 from forgetmeter.results.gate.gate import Gate, VariantGate
 
@@ -15,11 +14,6 @@ ANSWERS: dict[GateVerdict, str] = {
     "UNMEASURED": "cannot tell",
 }
 _MOST_ITEMS = 10**7
-
-
-def variant_name(variant: VariantGate) -> str:
-    """Return the name of a candidate, or a recipe as text."""
-    return candidate_of(variant.recipe) or variant.recipe if is_candidate(variant.recipe) else variant.recipe
 
 
 def answer(gate: Gate) -> str:

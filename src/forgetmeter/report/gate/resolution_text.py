@@ -12,38 +12,32 @@ from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.results.gate.resolution import PlannedMargin, TaskResolution
 
+_COLUMNS = (
+    Column("task"),
+    Column("items", align="right"),
+    Column("flips", align="right"),
+    Column("resolution", align="right"),
+)
+
 
 def resolution_text(resolutions: Sequence[TaskResolution], *, width: int) -> Text:
     """Return the half-width of each task's interval."""
-    columns = [
-        Column("task"),
-        Column("items", align="right"),
-        Column("flips", align="right"),
-        Column("resolution", align="right"),
-    ]
-    rows = [(each.task, count(each.items), percent(each.expected.flips), _points(each)) for each in resolutions]
     text = Text("What these items can resolve\n", "bold")
-    text.append_text(in_columns(columns, rows, width=width))
+    text.append_text(in_columns(_COLUMNS, [_cells(each) for each in resolutions], width=width))
     return text.append_text(_basis(resolutions, width))
 
 
 def margin_text(margins: Sequence[PlannedMargin], *, width: int) -> Text:
     """Return whether the items of each task can decide its margin."""
     columns = [
-        Column("task"),
-        Column("items", align="right"),
-        Column("flips", align="right"),
-        Column("resolution", align="right"),
+        *_COLUMNS,
         Column("condition"),
         Column("passes if nothing is lost", align="right"),
         Column("items for 80%", align="right"),
     ]
     rows = [
         (
-            each.of.task,
-            count(each.of.items),
-            percent(each.of.expected.flips),
-            _points(each.of),
+            *_cells(each.of),
             str(each.condition),
             f"{100 * each.of.power(each.margin):.0f}%",
             count(each.of.needed(each.margin)),
@@ -54,8 +48,8 @@ def margin_text(margins: Sequence[PlannedMargin], *, width: int) -> Text:
     return text.append_text(_basis([each.of for each in margins], width))
 
 
-def _points(each: TaskResolution) -> str:
-    return f"±{100 * each.half_width:.1f} points"
+def _cells(each: TaskResolution) -> tuple[str, ...]:
+    return each.task, count(each.items), percent(each.expected.flips), f"±{100 * each.half_width:.1f} points"
 
 
 def _basis(resolutions: Sequence[TaskResolution], width: int) -> Text:

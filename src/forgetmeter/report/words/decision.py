@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forgetmeter.probes.registry import things
-from forgetmeter.report.gate.gate_words import ANSWERS, observed, remark, size_in_words, subject, variant_name
+from forgetmeter.report.gate.gate_words import ANSWERS, observed, remark, size_in_words, subject
+from forgetmeter.report.words.recipe_words import variant_name
 from forgetmeter.results.gate.check import CheckResult, GateVerdict
 from forgetmeter.results.gate.gate import Gate, VariantGate
-from forgetmeter.results.ledger import LedgerEntry
+from forgetmeter.results.ledger import LedgerEntry, surest_first
 from forgetmeter.results.results import Results
 
 _EXAMPLES = 3
@@ -67,16 +68,13 @@ def _decision(results: Results, variant: VariantGate) -> Decision:
     ordered = sorted(variant.results, key=lambda each: each.verdict == "PASS")
     return Decision(
         model=variant.model,
-        name=variant_name(variant),
+        name=variant_name(variant.recipe),
         verdict=variant.verdict,
         answer=f"{ANSWERS[variant.verdict].capitalize()}.",
         saves=size_in_words(variant),
         checks=tuple(map(_line, ordered)),
         forgotten=_forgotten(gone, known, [ledger.task for ledger in ledgers]),
-        examples=tuple(
-            (entry.statement, entry.gold, entry.after)
-            for entry in sorted(gone, key=lambda entry: -(entry.margin_before or 0.0))[:_EXAMPLES]
-        ),
+        examples=tuple((entry.statement, entry.gold, entry.after) for entry in surest_first(gone)[:_EXAMPLES]),
     )
 
 

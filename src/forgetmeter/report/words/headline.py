@@ -10,10 +10,10 @@ from forgetmeter.probes.registry import things
 from forgetmeter.report.words.candidate_sizes import Size, candidate_sizes
 from forgetmeter.report.words.numbers import count, percent, points, share_or_all_but
 from forgetmeter.report.words.recipe_words import (
-    candidate_of,
     is_candidate,
     recipe_in_words,
     task_label,
+    variant_name,
     variant_noun,
 )
 from forgetmeter.results.compared.cell_summary import CellSummary
@@ -163,27 +163,25 @@ def _candidates(cells: Sequence[CellSummary], sizes: Mapping[str, Size]) -> Iter
     """Say which candidate is the smallest without a significant loss, and which one forgets most."""
     known = [(cell, cell.retained) for cell in cells if cell.retained is not None]
     if len(known) < 2:
-        yield from (_outcome(_name(cell), cell) for cell, _ in known)
+        yield from (_outcome(variant_name(cell.recipe), cell) for cell, _ in known)
         return
     best: CellSummary | None = None
     kept = [cell for cell, _ in known if cell.verdict != "lost"]
-    sized = [cell for cell in kept if _name(cell) in sizes]
+    sized = [cell for cell in kept if variant_name(cell.recipe) in sizes]
     if sized:
-        best = min(sized, key=lambda cell: sizes[_name(cell)].bytes)
-        size = sizes[_name(best)]
-        yield f"The smallest candidate without a significant loss of accuracy is {_name(best)} ({size.in_words})."
+        best = min(sized, key=lambda cell: sizes[variant_name(cell.recipe)].bytes)
+        name = variant_name(best.recipe)
+        size = sizes[name].in_words
+        yield f"The smallest candidate without a significant loss of accuracy is {name} ({size})."
         yield _outcome("It", best)
     elif not kept:
         best, retained = max(known, key=lambda each: each[1].value)
         least = f"{percent(1 - retained.value)} of what the baseline gets right"
-        yield f"Every candidate loses accuracy significantly; {_name(best)} forgets least: {least}."
+        yield f"Every candidate loses accuracy significantly; {variant_name(best.recipe)} forgets least: {least}."
     worst, retained = min(known, key=lambda each: each[1].value)
     if retained.value < 1 and worst is not best:
-        yield f"{_name(worst)} forgets most: {percent(1 - retained.value)} of what the baseline gets right."
-
-
-def _name(cell: CellSummary) -> str:
-    return candidate_of(cell.recipe) or cell.recipe
+        gone = percent(1 - retained.value)
+        yield f"{variant_name(worst.recipe)} forgets most: {gone} of what the baseline gets right."
 
 
 def _cost(words: str, cell: CellSummary) -> str:

@@ -44,6 +44,11 @@ def is_candidate(text: str) -> bool:
     return recipe is not None and recipe.candidate is not None and not recipe.steps
 
 
+def variant_name(text: str) -> str:
+    """Return the name of a candidate without steps; other recipes unchanged."""
+    return candidate_of(text) or text if is_candidate(text) else text
+
+
 def variant_noun(recipes: Iterable[str]) -> str:
     """Return the noun for what recipes make: ``recipe``, ``candidate``, or ``variant`` if there are both."""
     kinds = {"recipe" if candidate_of(each) is None else "candidate" for each in recipes if each != BASELINE}

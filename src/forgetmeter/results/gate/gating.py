@@ -45,7 +45,7 @@ def gate(
         The verdicts: those of each check, of each variant, and as ``verdict`` that on the run.
 
     Raises:
-        UserError: There is no condition, one is not valid, or the run lacks what it names.
+        UserError: No condition is given, one is not valid, or the run lacks what it names.
     """
     limits = limits_of(
         margin=margin,
@@ -55,9 +55,16 @@ def gate(
         max_size=max_size,
     )
     conditions = policy_of(policy, limits, tasks=tasks)
-    if not isinstance(run, Results):
-        run = open_run(run)
-    return check_policy(run.run, run.summary, conditions, recipes=_names("recipes", recipes))
+    return checked(run if isinstance(run, Results) else open_run(run), conditions, recipes=recipes)
+
+
+def checked(results: Results, policy: Policy, *, recipes: Iterable[str] = ()) -> Gate:
+    """Check whether the variants of an open run meet the conditions of a policy.
+
+    Raises:
+        UserError: The run lacks what the conditions or recipes name.
+    """
+    return check_policy(results.run, results.summary, policy, recipes=_names("recipes", recipes))
 
 
 def limits_of(
@@ -83,7 +90,7 @@ def policy_of(policy: str | Path | None, limits: Mapping[Quantity, GateLimit], *
     """Return the conditions of a policy file, and those of limits that are given.
 
     Raises:
-        UserError: There is none, or one is not valid.
+        UserError: None is given, or one is not valid.
     """
     if policy is None and not limits:
         raise UserError("give a condition, such as --margin 1pt or --min-retained 98%, or a policy file with --policy")
