@@ -2,8 +2,9 @@
 
     python benchmarks/gating.py [--runs 4000]
 
-Three tables: at a true loss equal to the margin, where PASS and FAIL are both wrong; the same with several conditions
-at once; and without any loss, with as many items as `gate --plan` asks for.
+Tables at a true loss equal to the margin, where PASS and FAIL are both wrong: of one condition, of several at once, of
+each relation, of quantiles of the divergence, and of losses that only few relations have. The last is without any loss,
+with as many items as `gate --plan` asks for.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from statistics import mean
 
 import numpy as np
 from coverage import Setting, simulated
+from scipy.stats import norm
 
-from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.comparison import compare_all
+from forgetmeter.results.gate.answered import Answered, estimate
 from forgetmeter.results.gate.check import POWER, GateCheck, GateVerdict, Measured, judge, worst
-from forgetmeter.results.gate.resolution import design_effect
+from forgetmeter.results.gate.resolution import correlation
 from forgetmeter.specs.condition import Condition, Quantity
+from forgetmeter.statistics.item_intervals import quantile_interval
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 from forgetmeter.statistics.resolution import Expected
 
@@ -31,35 +34,59 @@ AT_THE_MARGIN = (
     Setting(1000, 0, 0.6, 0.1, 0, 0.05),
     Setting(1000, 0, 0.9, 0.02, 0, 0.05),
     Setting(4000, 0, 0.6, 0.1, 0, 0.1),
+    # Hardly anything changes, and nothing is gained.
+    Setting(276, 0, 0.5, 0.02, 0),
+    Setting(590, 0, 0.5, 0.02, 0),
+    Setting(60, 0, 0.85, 0.02, 0),
+    Setting(1500, 0, 0.8, 0.005, 0, 0.002),
     Setting(200, 5, 0.7, 0.2, 0.1),
     Setting(200, 5, 0.7, 0.1, 0.1),
     Setting(1000, 5, 0.5, 0.2, 0.1, 0.05, 0.2),
     Setting(400, 8, 0.5, 0.2, 0.1),
     Setting(800, 8, 0.4, 0.045, 0.03, 0.01, 0.15, equal=False),
     Setting(500, 10, 1.0, 0.1, 0.08),
+    Setting(2683, 20, 1.0, 0.01, 0.005),
     Setting(2683, 20, 0.8, 0.1, 0.08, 0.01, 0.15, equal=False),
     Setting(2000, 41, 0.5, 0.2, 0.15, 0.05, equal=False),
 )
+RARE = (
+    Setting(2683, 20, 1.0, 0.02, 0.05),
+    Setting(2683, 20, 1.0, 0.02, 0.1),
+    Setting(4000, 41, 0.6, 0.02, 0.05),
+)
+"""Losses that most relations do not have, and some have largely."""
 TOGETHER = (2, 5, 20)
 """Numbers of conditions, each on a task of its own."""
-PLANNED = ((0.1, 0.05), (0.1, 0.02), (0.1, 0.01), (0.02, 0.01))
+BY_RELATION = (
+    Setting(800, 20, 0.5, 0.02, 0),
+    Setting(800, 20, 0.95, 0.1, 0),
+    Setting(2683, 20, 1.0, 0.005, 0),
+    Setting(2683, 20, 0.6, 0.1, 0, 0.05),
+)
+"""Every relation loses the same."""
+QUANTILES = ((0.5, 20, 40), (0.9, 20, 40), (0.99, 20, 40), (0.99, 100, 100), (0.999, 20, 40), (0.999, 100, 100))
+"""Quantiles of the divergence of tokens, with numbers of texts and of tokens of each."""
+PLANNED = ((0.1, 0.05), (0.1, 0.02), (0.1, 0.01), (0.02, 0.01), (0.005, 0.01))
 """Flips and margins."""
-PER_RELATION = 40
-"""Items of each relation."""
+OVER_RELATIONS = ((20, 0.05, 0.05), (41, 0.05, 0.03), (66, 0.02, 0.02))
+"""Numbers of relations, spreads of the forgotten share, and margins."""
 
 
-def verdict(cells: Sequence[CellSummary], quantity: Quantity, limit: float, checks: int) -> GateVerdict:
-    """Return the verdict on one condition; of two cells with intervals at both confidences of a gate."""
-    estimates: list[Estimate] = [getattr(cell, quantity) for cell in cells]
+def verdict(estimates: Sequence[Estimate], quantity: Quantity, limit: float, checks: int) -> GateVerdict:
+    """Return the verdict on one condition, from estimates at both confidences of a gate."""
     check = GateCheck(Condition(quantity, limit), "m", "r", "t", ("t",))
-    return judge(check, limit, Measured(*estimates, 1 - (1 - CONFIDENCE) / checks, cells[0].items)).verdict
+    return judge(check, limit, Measured(estimates[0], estimates[1], 1 - (1 - CONFIDENCE) / checks, 1)).verdict
 
 
-def drawn(setting: Setting, random: np.random.Generator, checks: int) -> list[CellSummary]:
-    """Draw one run, and return its cell with intervals at both confidences."""
+def estimates(of: Answered, quantity: Quantity, checks: int) -> list[Estimate]:
+    """Return what a gate of this many checks observes."""
+    return [estimate(of, quantity, 1 - (1 - CONFIDENCE) / each) for each in (1, checks)]
+
+
+def drawn(setting: Setting, random: np.random.Generator) -> Answered:
+    """Draw the answers of a variant."""
     answers = simulated(setting, random)
-    cells = [compare_all(answers, confidence=1 - (1 - CONFIDENCE) / each)[1] for each in (1, checks)]
-    return [cell for cell in cells if cell is not None]
+    return Answered(answers, 1, np.ones(setting.items, dtype=np.bool_))
 
 
 def losses(setting: Setting) -> dict[Quantity, float]:
@@ -70,17 +97,17 @@ def losses(setting: Setting) -> dict[Quantity, float]:
     }
 
 
-def at_the_margin(runs: int) -> None:
+def at_the_margin(settings: Sequence[Setting], runs: int) -> None:
     """Print how often each verdict is said where the true loss is the margin."""
-    print("| items | relations | true drop | PASS | FAIL | true retained | PASS | FAIL |")
+    print("\n| items | relations | true drop | PASS | FAIL | true retained | PASS | FAIL |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for setting in AT_THE_MARGIN:
+    for setting in settings:
         random, truth = np.random.default_rng(0), losses(setting)
         said: dict[str, Counter[str]] = {"drop": Counter(), "retained": Counter()}
         for _ in range(runs):
-            cells = drawn(setting, random, 1)
+            of = drawn(setting, random)
             for quantity, limit in truth.items():
-                said[quantity][verdict(cells, quantity, limit, 1)] += 1
+                said[quantity][verdict(estimates(of, quantity, 1), quantity, limit, 1)] += 1
         drop, retained = ([f"{said[name][each] / runs:.1%}" for each in ("PASS", "FAIL")] for name in said)
         print(
             f"| {setting.items} | {setting.relations or '—'} | {truth['drop']:.1%} | {' | '.join(drop)} "
@@ -93,14 +120,59 @@ def together(runs: int) -> None:
     """Print the same for several conditions at once, all of them at the margin."""
     print("\n| conditions | items of each | relations | PASS | FAIL |\n|---:|---:|---:|---:|---:|")
     for number in TOGETHER:
-        for setting in (AT_THE_MARGIN[1], AT_THE_MARGIN[9]):
+        for setting in (AT_THE_MARGIN[1], AT_THE_MARGIN[13]):
             random, limit = np.random.default_rng(0), losses(setting)["drop"]
             said = Counter(
-                worst(verdict(drawn(setting, random, number), "drop", limit, number) for _ in range(number))
+                worst(
+                    verdict(estimates(drawn(setting, random), "drop", number), "drop", limit, number)
+                    for _ in range(number)
+                )
                 for _ in range(runs // number)
             )
             shares = [f"{said[each] / said.total():.1%}" for each in ("PASS", "FAIL")]
             print(f"| {number} | {setting.items} | {setting.relations or '—'} | {' | '.join(shares)} |", flush=True)
+
+
+def by_relation(runs: int) -> None:
+    """Print how often a gate fails by relation, where each relation's true loss is the margin."""
+    columns_of_each = "PASS of one | FAIL of any"
+    print(f"\n| relations | known of each | true drop | {columns_of_each} | true retained | {columns_of_each} |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for setting in BY_RELATION:
+        random, number = np.random.default_rng(0), setting.relations
+        columns = {quantity: Counter[str]() for quantity in losses(setting)}
+        for _ in range(runs // 5):
+            answers = simulated(setting, random)
+            parts = [Answered(answers, 1, answers.relation == place) for place in range(number)]
+            for quantity, limit in losses(setting).items():
+                mine = [of for of in parts if of.asked(quantity).any()]
+                said = [verdict(estimates(of, quantity, number), quantity, limit, number) for of in mine]
+                columns[quantity].update(said)
+                columns[quantity]["any"] += "FAIL" in said
+        cells = []
+        for quantity, limit in losses(setting).items():
+            said, total = columns[quantity], runs // 5
+            cells += [f"{limit:.1%}", f"{said['PASS'] / total / number:.1%}", f"{said['any'] / total:.1%}"]
+        known = setting.items // number * setting.knows
+        print(f"| {number} | {known:.0f} | {' | '.join(cells)} |", flush=True)
+
+
+def quantiles(runs: int) -> None:
+    """Print how often a quantile of the divergence passes and fails, where the true one is the limit."""
+    print("\n| quantile | texts | tokens of each | PASS | FAIL |\n|---:|---:|---:|---:|---:|")
+    for quantile, texts, tokens in QUANTILES:
+        random, owners = np.random.default_rng(0), np.repeat(np.arange(texts), tokens)
+        # Texts differ in level: the sum of two normal values, one for each text.
+        limit = float(np.exp(norm.ppf(quantile) * math.hypot(1, 0.3)))
+        said: Counter[str] = Counter()
+        for _ in range(runs // 4):
+            values = np.exp(random.normal(0, 0.3, texts)[owners] + random.normal(0, 1, len(owners)))
+            found = quantile_interval(values, owners, quantile)
+            assert found is not None
+            said["PASS"] += found.high <= limit
+            said["FAIL"] += found.low > limit
+        shares = [f"{said[each] / (runs // 4):.1%}" for each in ("PASS", "FAIL")]
+        print(f"| {quantile:.1%} | {texts} | {tokens} | {' | '.join(shares)} |", flush=True)
 
 
 def planned(runs: int) -> None:
@@ -111,27 +183,28 @@ def planned(runs: int) -> None:
         assert items is not None
         base = Setting(items, 0, 0.6, flips / 2 / 0.6, 0, flips / 2 / 0.4)
         _print_planned(base, margin, runs)
-    for spread, margin in ((0.05, 0.05), (0.05, 0.03), (0.02, 0.02)):
-        seen = Setting(20 * PER_RELATION, 20, 0.6, 0.05 / 0.6, spread, 0.05 / 0.4)
-        items = Expected(0.1, _design_effect(seen), PER_RELATION).needed(margin, POWER)
-        assert items is not None
-        relations = math.ceil(items / PER_RELATION)
-        _print_planned(replace(seen, items=relations * PER_RELATION, relations=relations), margin, runs)
+    for relations, spread, margin in OVER_RELATIONS:
+        seen = Setting(40 * relations, relations, 0.6, 0.05 / 0.6, spread, 0.05 / 0.4)
+        items = Expected(0.1, _correlation(seen), relations).needed(margin, POWER)
+        if items is None:
+            print(f"| 10% | {relations} | {100 * margin:g} pt | no number | | |")
+            continue
+        _print_planned(replace(seen, items=relations * math.ceil(items / relations)), margin, runs)
 
 
-def _design_effect(setting: Setting) -> float:
+def _correlation(setting: Setting) -> float:
     """Return the mean of what variants of an earlier run show, as ``gate --plan`` takes it."""
     random = np.random.default_rng(1)
-    cells = [drawn(setting, random, 1)[0] for _ in range(25)]
-    return mean(design_effect(cell, cell.drop) for cell in cells if cell.drop is not None)
+    cells = [compare_all(simulated(setting, random))[1] for _ in range(25)]
+    return mean(correlation(cell) or 0.0 for cell in cells if cell is not None)
 
 
 def _print_planned(setting: Setting, margin: float, runs: int) -> None:
     random = np.random.default_rng(0)
-    said = Counter(verdict(drawn(setting, random, 1), "drop", margin, 1) for _ in range(runs))
+    said = Counter(verdict(estimates(drawn(setting, random), "drop", 1), "drop", margin, 1) for _ in range(runs))
     shares = [f"{said[each] / runs:.1%}" for each in ("PASS", "FAIL")]
     flips = setting.knows * setting.forgets + (1 - setting.knows) * setting.gains
-    about = f"{flips:.0%} | {setting.relations or '—'} | {100 * margin:g} pt | {setting.items:,}"
+    about = f"{flips:.1%} | {setting.relations or '—'} | {100 * margin:g} pt | {setting.items:,}"
     print(f"| {about} | {' | '.join(shares)} |", flush=True)
 
 
@@ -140,8 +213,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=2000, help="simulated runs per row")
     runs = parser.parse_args().runs
-    at_the_margin(runs)
+    at_the_margin(AT_THE_MARGIN, runs)
     together(runs)
+    by_relation(runs)
+    quantiles(runs)
+    at_the_margin(RARE, runs)
     planned(runs)
 
 

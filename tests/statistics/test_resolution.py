@@ -5,19 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forgetmeter.statistics.clustered_proportion import difference_interval
 from forgetmeter.statistics.paired import paired_drop
+from forgetmeter.statistics.resampling import hull
 from forgetmeter.statistics.resolution import Expected
+from forgetmeter.statistics.strict import strict_drop
+
+
+def high(forgotten: int, gained: int, items: int) -> float:
+    """Return the upper limit of a drop over items, as a gate computes it."""
+    strict = strict_drop(forgotten=forgotten, gained=gained, items=items, confidence=0.95)
+    return hull(paired_drop(forgotten=forgotten, gained=gained, items=items), strict).high
 
 
 @pytest.mark.parametrize("flips", [0.0, 0.01, 0.1, 0.4])
 @pytest.mark.parametrize("items", [30, 300, 5000])
 def test_the_half_width_is_that_of_the_interval(items, flips) -> None:
     half = round(items * flips / 2)
-    found = paired_drop(forgotten=half, gained=half, items=items)
-    assert Expected(2 * half / items).half_width(items) == pytest.approx((found.high - found.low) / 2)
+    assert Expected(2 * half / items).half_width(items) == pytest.approx(high(half, half, items))
 
 
-@pytest.mark.parametrize(("flips", "margin"), [(0.1, 0.01), (0.1, 0.05), (0.02, 0.02), (0.3, 0.05)])
+@pytest.mark.parametrize(("flips", "margin"), [(0.1, 0.01), (0.1, 0.05), (0.02, 0.02), (0.005, 0.01), (0.3, 0.05)])
 def test_the_needed_items_pass_with_80_percent(flips, margin) -> None:
     expected = Expected(flips)
     items = expected.needed(margin, 0.8)
@@ -25,13 +33,38 @@ def test_the_needed_items_pass_with_80_percent(flips, margin) -> None:
     assert expected.power(margin, items) >= 0.8 > expected.power(margin, items - 1)
     random = np.random.default_rng(0)
     drawn = random.multinomial(items, [flips / 2, flips / 2, 1 - flips], size=2000)
-    passed = [paired_drop(forgotten=int(a), gained=int(b), items=items).high <= margin for a, b, _ in drawn]
-    assert np.mean(passed) == pytest.approx(0.8, abs=0.03)
+    passed = [high(int(a), int(b), items) <= margin for a, b, _ in drawn]
+    assert np.mean(passed) == pytest.approx(0.81, abs=0.03)
 
 
 def test_known_figures() -> None:
-    assert Expected(0.1).half_width(300) == pytest.approx(0.0367, abs=1e-4)
-    assert Expected(0.1).needed(0.01, 0.8) == pytest.approx(7870, abs=60)
-    assert Expected(0.1, 2.0, per_relation=40).needed(0.01, 0.8) == pytest.approx(2 * 7870, rel=0.02)
+    assert Expected(0.1).half_width(300) == pytest.approx(0.0389, abs=1e-4)
+    assert Expected(0.1).needed(0.01, 0.8) == pytest.approx(8100, abs=60)
     assert Expected(0.1).needed(1e-9, 0.8) is None
-    assert Expected(0.0).needed(0.05, 0.8) == 54
+    assert Expected(0.0).needed(0.05, 0.8) == 72
+
+
+def test_items_of_the_same_relation_are_alike() -> None:
+    """The design effect grows with their number, so that a small margin may need more relations, not more items."""
+    expected = Expected(0.1, 0.01, relations=20)
+    assert [expected.design_effect(items) for items in (20, 220, 2020)] == pytest.approx([1, 1.1, 2])
+    assert expected.needed(0.05, 0.8) == pytest.approx(420, abs=40)
+    assert expected.needed(0.01, 0.8) is None
+    assert expected.power(0.02, 10**6) < 0.8
+
+
+@pytest.mark.parametrize(("relations", "each"), [(8, 50), (20, 134)])
+def test_the_power_over_relations_is_that_of_simulated_relations(relations, each) -> None:
+    """Drops of relations vary by what the correlation says, beside the chance of their items."""
+    flips, alike, margin = 0.1, 0.02, 0.04
+    random, items = np.random.default_rng(0), relations * each
+    spread = np.sqrt(alike * flips)
+    passed = []
+    for _ in range(1500):
+        lean = random.normal(0, spread, relations)
+        lost = random.binomial(each, np.clip(flips / 2 + lean / 2, 0, 1))
+        won = random.binomial(each, np.clip(flips / 2 - lean / 2, 0, 1))
+        found = difference_interval(*(np.asarray(values, float) for values in (lost, won, np.full(relations, each))))
+        passed.append(found.high <= margin)
+    expected = Expected(flips, alike, relations).power(margin, items)
+    assert np.mean(passed) == pytest.approx(expected, abs=0.06)

@@ -55,6 +55,7 @@ class TaskSummary:
         filters: Number of items that the task itself left out, for any model, by reason.
         relations: Number of relations of its items.
         has_items: Whether its items are stored, not only the answers.
+        available: Number of its items without a limit; ``None`` if unknown.
     """
 
     task: str
@@ -62,6 +63,7 @@ class TaskSummary:
     filters: Mapping[str, int] = field(default_factory=dict)
     relations: int = 0
     has_items: bool = True
+    available: int | None = None
 
 
 @dataclass(frozen=True)

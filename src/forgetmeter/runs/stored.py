@@ -45,6 +45,14 @@ class StoredItems:
         return _counts(self.facts.get("filters"))
 
     @property
+    def available(self) -> int | None:
+        """Number of items without a limit; ``None`` if it is not recorded."""
+        official = self.facts.get("official_size")
+        if not isinstance(official, int):
+            return None
+        return max(official - sum(self.filters.values()), int(self.facts.get("rows") or 0))
+
+    @property
     def judged(self) -> tuple[str, str]:
         """The main metric, and the filter of written answers if there is one."""
         return str(self.facts.get("primary_metric") or ""), str(self.facts.get("answer_filter") or "none")

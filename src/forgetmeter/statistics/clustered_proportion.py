@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, norm, t
+from scipy.stats import norm, t
 
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
+from forgetmeter.statistics.strict import difference_of, share_limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +71,23 @@ def share_interval(
     return _share_interval(ratio_over_clusters(counts, members), float(members.sum()), (1 - confidence) / 2)
 
 
-def _share_interval(share: RatioOverClusters, items: float, tail: float) -> Estimate:
-    value = share.value
+def effective_items(share: RatioOverClusters, items: float, tail: float) -> float:
+    """Return the number of independent items that would give a proportion's variance, adjusted by the t quantile.
+
+    Args:
+        share: The proportion.
+        items: The actual number of items, which is the most that is returned.
+        tail: Probability outside each limit of its interval.
+    """
     spread = share.standard_error * t.ppf(tail, share.degrees_of_freedom) / norm.ppf(tail)
-    effective = min(items, value * (1 - value) / spread**2) if spread else items
-    marked = value * effective
-    low = beta.ppf(tail, marked, effective - marked + 1) if value > 0 else 0.0
-    high = beta.isf(tail, marked + 1, effective - marked) if value < 1 else 1.0
+    return float(min(items, share.value * (1 - share.value) / spread**2)) if spread else items
+
+
+def _share_interval(share: RatioOverClusters, items: float, tail: float) -> Estimate:
+    value, effective = share.value, effective_items(share, items, tail)
+    low, high = share_limits(value * effective, effective, tail)
     # At 0 and 1, rounding can leave the proportion just outside its interval.
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    return Estimate(value, min(low, value), max(high, value))
 
 
 def difference_interval(
@@ -86,9 +95,7 @@ def difference_interval(
 ) -> Estimate:
     """Return the difference of two proportions of the same items with its interval over clusters.
 
-    Combines the limits of both proportions by the "method of variance estimates recovery", with their correlation over
-    clusters (Zou and Donner, "Construction of confidence limits about effect measures: A general approach", Statistics
-    in Medicine 27(10), 2008, 1693-1702).
+    Combines the limits of both proportions as ``difference_of`` does, with their correlation over clusters.
 
     Args:
         lost: Items per cluster counted by the first proportion, shape ``(clusters,)``.
@@ -99,12 +106,7 @@ def difference_interval(
     first, second = ratio_over_clusters(lost, items), ratio_over_clusters(won, items)
     total, tail = float(items.sum()), (1 - confidence) / 2
     one, other = _share_interval(first, total, tail), _share_interval(second, total, tail)
-    both = _correlation(first.influence, second.influence)
-    return Estimate(
-        one.value - other.value,
-        one.value - other.value - _together(one.value - one.low, other.high - other.value, both),
-        one.value - other.value + _together(one.high - one.value, other.value - other.low, both),
-    )
+    return difference_of(one, other, _correlation(first.influence, second.influence))
 
 
 def no_difference(lost: NDArray[np.float64], won: NDArray[np.float64], items: NDArray[np.float64]) -> float:
@@ -127,10 +129,6 @@ def no_difference(lost: NDArray[np.float64], won: NDArray[np.float64], items: ND
     of_items = math.sqrt((first + second - (first - second) ** 2) / (total + 2))
     error = max(difference.standard_error, of_items)
     return float(2 * t.sf(abs(difference.value) / error, difference.degrees_of_freedom))
-
-
-def _together(one: float, other: float, correlation: float) -> float:
-    return math.sqrt(max(one**2 + other**2 - 2 * correlation * one * other, 0.0))
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betainc
 from scipy.stats import t
 
-from forgetmeter.statistics.clustered_proportion import ratio_over_clusters, share_interval
+from forgetmeter.statistics.clustered_proportion import effective_items, ratio_over_clusters, share_interval
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
 
@@ -46,8 +50,10 @@ def quantile_interval(
 ) -> Estimate | None:
     """Return a quantile of values with its interval over the items they belong to.
 
-    The limits are the quantiles at the limits of the interval of the share of values that do not exceed the quantile
-    (Woodruff, "Confidence intervals for medians and other position measures", JASA 47(260), 1952, 635-646).
+    Its limits are values, each of which is on the wrong side of the true quantile with at most half of the probability
+    that the confidence leaves, by the binomial distribution of the number of values below it. As values of the same
+    item are alike, they count as the effective number (see ``share_interval``) of the share that does not exceed the
+    quantile.
 
     Args:
         values: The values of all items, shape ``(values,)``.
@@ -56,16 +62,31 @@ def quantile_interval(
         confidence: That of the interval.
 
     Returns:
-        The estimate; ``None`` for fewer than five items. The largest value is the upper limit if the limit of the share
-        lies above all values.
+        The estimate; ``None`` for fewer than five items. A limit is infinite if there are too few values for it: the
+        upper one of the 99.9% quantile at 95% takes at least 3,688 independent values.
     """
     weights = np.bincount(items).astype(np.float64)
     if not _is_enough(values, weights):
         return None
+    ordered, number, tail = np.sort(values), len(values), (1 - confidence) / 2
     value = _quantile(values, quantile)
-    shares = share_interval(np.bincount(items, values <= value).astype(np.float64), weights, confidence=confidence)
-    low, high = (_quantile(values, min(max(share, 0.0), 1.0)) for share in (shares.low, shares.high))
-    return Estimate(value, min(low, value), max(high, value))
+    share = ratio_over_clusters(np.bincount(items, values <= value).astype(np.float64), weights)
+    each = effective_items(share, number, tail) / number
+
+    def is_below(place: int) -> float:
+        """Return the probability that the value at a place in their order is below the quantile."""
+        return float(betainc((place + 1) * each, (number - place - 1) * each + 1, quantile))
+
+    def is_above(place: int) -> float:
+        return 1 - float(betainc(place * each + 1, (number - place) * each, quantile))
+
+    high = bisect_left(range(number), -tail, key=lambda place: -is_below(place))
+    low = bisect_right(range(number), tail, key=is_above) - 1
+    return Estimate(
+        value,
+        min(float(ordered[low]), value) if low >= 0 else -math.inf,
+        max(float(ordered[high]), value) if high < number else math.inf,
+    )
 
 
 def _quantile(values: NDArray[np.float64], quantile: float) -> float:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from scipy.stats import nct, norm, t
 
 from forgetmeter.statistics.paired import CONFIDENCE, normal_quantile
+from forgetmeter.statistics.strict import strict_drop
 
 _MOST = 10**9
 
 
-def relations_quantile(relations: float) -> float:
-    """Return how many standard errors a 95% interval over relations extends to each side."""
-    return float(t.isf((1 - CONFIDENCE) / 2, relations - 1))
+def t_quantile(relations: float, confidence: float = CONFIDENCE) -> float:
+    """Return how many standard errors an interval over relations extends to each side."""
+    return float(t.isf((1 - confidence) / 2, relations - 1))
 
 
 @dataclass(frozen=True)
@@ -27,36 +28,47 @@ class Expected:
 
     Attributes:
         flips: Share of items whose correctness changes, either way.
-        design_effect: Variance of the drop over relations divided by that over independent items; 1 without relations.
-        per_relation: Items of each relation, on average; ``None`` without relations.
+        correlation: Correlation of the changes of two items of the same relation (intraclass correlation).
+        relations: Number of relations that the items are spread over; ``None`` for intervals over items.
     """
 
     flips: float
-    design_effect: float = 1.0
-    per_relation: float | None = None
+    correlation: float = 0.0
+    relations: int | None = None
+
+    def design_effect(self, items: int) -> float:
+        """Return the variance of the drop over relations divided by that over independent items.
+
+        Kish, Survey Sampling, 1965: it grows with the number of items of each relation.
+        """
+        return 1.0 if self.relations is None else 1 + self.correlation * max(items / self.relations - 1, 0.0)
 
     def half_width(self, items: int) -> float:
-        """Return half the width of the 95% interval of the drop, as that of ``paired_drop``."""
-        quantile = normal_quantile() if self.per_relation is None else relations_quantile(self._relations(items))
-        return quantile * self._error(items)
+        """Return how far the 95% interval of the drop extends above zero, as that of a gate."""
+        changed = items * self.flips / 2
+        of_items = max(
+            normal_quantile() * math.sqrt(2 * changed + 2) / (items + 2),
+            strict_drop(forgotten=changed, gained=changed, items=items, confidence=CONFIDENCE).high,
+        )
+        return of_items if self.relations is None else max(of_items, t_quantile(self.relations) * self._error(items))
 
     def power(self, margin: float, items: int) -> float:
         """Return the probability that the whole 95% interval of the drop is within a margin."""
-        if self.per_relation is None:
-            room, deviation = margin - self.half_width(items), math.sqrt(self.flips / items)
-            return float(norm.cdf(room / deviation)) if deviation else float(room >= 0)
-        # Over few relations, the width of the interval varies, too.
-        relations = self._relations(items)
-        return float(nct.sf(relations_quantile(relations), relations - 1, margin / self._error(items)))
+        if self.relations is not None:
+            # Over few relations, the width of the interval varies, too.
+            return float(nct.sf(t_quantile(self.relations), self.relations - 1, margin / self._error(items)))
+        room, deviation = margin - self.half_width(items), math.sqrt(self.flips / items)
+        # Less half an item, as the number of changes is an integer.
+        return float(norm.cdf((room - 0.5 / items) / deviation)) if deviation else float(room >= 0)
 
     def _error(self, items: int) -> float:
-        return math.sqrt(self.design_effect * (items * self.flips + 2)) / (items + 2)
-
-    def _relations(self, items: int) -> float:
-        return max(items / (self.per_relation or 1.0), 2.0)
+        return math.sqrt(self.design_effect(items) * (items * self.flips + 2)) / (items + 2)
 
     def needed(self, margin: float, power: float) -> int | None:
-        """Return the smallest number of items with this probability; ``None`` if it is above 10^9."""
+        """Return the smallest number of items with this probability; ``None`` if none below 10^9 has it.
+
+        With relations, these stay the same: as their items are alike, more of them can be worth no more.
+        """
         low, high = 0, 1
         while self.power(margin, high) < power:
             low, high = high, 2 * high

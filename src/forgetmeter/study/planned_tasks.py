@@ -31,14 +31,21 @@ def _asks_texts(task: Task) -> bool:
 
 def _summary(name: str, task: Task) -> TaskSummary:
     items = valid_items(task)
-    return TaskSummary(
-        name, len(items), relations=len({item.fields["relation"] for item in items if "relation" in item.fields})
-    )
+    relations = {item.fields["relation"] for item in items if "relation" in item.fields}
+    filtered = sum(task.description.filters.values())
+    available = max(task.description.official_size - filtered, len(items))
+    return TaskSummary(name, len(items), relations=len(relations), available=available)
 
 
 def _stored(checked: CheckedStudy, names: Sequence[str]) -> dict[str, TaskSummary]:
     if not names:
         return {}
-    shapes = read_run(checked.store.location).item_shapes.groupby("task")["relation"]
-    items, relations = shapes.size(), shapes.nunique()
-    return {name: TaskSummary(name, int(items.get(name, 0)), relations=int(relations.get(name, 0))) for name in names}
+    run = read_run(checked.store.location)
+    shapes = run.item_shapes.groupby("task")["relation"]
+    items, relations, available = shapes.size(), shapes.nunique(), {each.task: each.available for each in run.tasks}
+    return {
+        name: TaskSummary(
+            name, int(items.get(name, 0)), relations=int(relations.get(name, 0)), available=available.get(name)
+        )
+        for name in names
+    }

@@ -40,7 +40,7 @@ def test_text(found) -> None:
     text = gate_text(found, width=140).plain
     assert "org/made-up · l1_unstructured:overall:0.5: FAIL" in text
     lines = [line.split() for line in text.splitlines()]
-    assert ["FAIL", "drop", "≤", "2", "points", "plain", "10.0", "[6.9,", "13.0]", "400"] in lines
+    assert ["FAIL", "drop", "≤", "2", "points", "plain", "10.0", "[6.9,", "13.4]", "400"] in lines
     assert "would decide" in text
     assert text.endswith("FAIL: do not ship it (0 of 2 variants pass)\n")
 
@@ -48,7 +48,7 @@ def test_text(found) -> None:
 def test_markdown(found) -> None:
     text = gate_markdown(found)
     assert text.startswith("## FAIL: do not ship it")
-    assert "| FAIL | drop ≤ 2 points | plain | 10.0 \\[6.9, 13.0\\] | 400 |  |" in text
+    assert "| FAIL | drop ≤ 2 points | plain | 10.0 \\[6.9, 13.4\\] | 400 |  |" in text
 
 
 def test_json(found) -> None:
@@ -68,7 +68,7 @@ def test_junit(found, inconclusive, failures, skipped) -> None:
     assert [int(suite.get("failures")) for suite in suites] == failures
     assert [int(suite.get("skipped")) for suite in suites] == skipped
     assert [len(suite.findall("testcase/failure")) for suite in suites] == failures
-    assert suites[0].find("testcase/failure").get("message").startswith("FAIL: 10.0 [6.9, 13.0]")
+    assert suites[0].find("testcase/failure").get("message").startswith("FAIL: 10.0 [6.9, 13.4]")
 
 
 def test_hostile_names_are_escaped(tmp_path) -> None:

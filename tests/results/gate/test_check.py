@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from forgetmeter.results.gate.check import GateCheck, Measured, judge, worst
 from forgetmeter.specs.condition import Condition
@@ -68,4 +71,17 @@ def test_the_number_of_items_that_is_said_decides_with_80_percent(lost, gained, 
 
 def test_no_number_of_items_decides_at_the_limit() -> None:
     assert judge(DROP, 0.01, observed(0.01, -0.02, 0.04, items=100)).needed is None
-    assert judge(DROP, 0.01, observed(0.0, -0.02, 0.02, items=1000, relations=20)).needed == round(20 * 4 * 2.0422)
+    assert judge(DROP, 0.01, observed(0.0, -0.02, math.inf, items=100)).needed is None
+    assert judge(DROP, 0.01, observed(0.0, -0.02, 0.02, items=100, missing=3)).needed is None
+
+
+@pytest.mark.parametrize("relations", [5, 8, 12])
+def test_the_number_of_relations_that_is_said_decides_with_80_percent(relations) -> None:
+    """More relations have a smaller t quantile as well; here with normally distributed drops of relations."""
+    half = t.ppf(0.975, relations - 1) / np.sqrt(relations)
+    result = judge(DROP, 0.01, observed(0.0, -0.02 * half, 0.02 * half, items=1000, relations=relations))
+    assert result.needed is not None
+    random = np.random.default_rng(0)
+    drawn = random.normal(0, 0.02, (4000, result.needed))
+    high = drawn.mean(axis=1) + t.ppf(0.975, result.needed - 1) * drawn.std(axis=1, ddof=1) / np.sqrt(result.needed)
+    assert (high <= 0.01).mean() == pytest.approx(0.8, abs=0.03)

@@ -1,6 +1,6 @@
 """A gate over a made-up run: what passes, fails, and cannot be told.
 
-Covers ``results.gate.measuring``, ``results.gate.gating`` and ``results.sizes``.
+Covers ``results.gate.measuring``, ``results.gate.answered``, ``results.gate.gating`` and ``results.sizes``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ from made_up_run import MadeUpTask, RunBuilder, write_made_up_run
 
 import forgetmeter
 from forgetmeter.errors import UserError
-from forgetmeter.records.item import TaskDescription
+from forgetmeter.records.item import Item, Request, Requests, TaskDescription
+from forgetmeter.records.noise import Noise
+from forgetmeter.records.outcome import Outcome
 from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.results import open_run
+from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import compare_paired
+from forgetmeter.statistics.resampling import hull
+from forgetmeter.statistics.strict import strict_drop, strict_proportion
 
 PRUNED, ROUNDED = "l1_unstructured:overall:0.5", "round_to_nearest:overall:4"
 PLAIN, PROBE, GUESSED = MadeUpTask("plain", 1000), MadeUpTask("probe", 1000, relations=10), MadeUpTask("guessed", 400)
@@ -74,7 +79,8 @@ def test_each_relation_is_checked(run, tmp_path) -> None:
     answers = open_run(run).run.answers[1]
     mine = answers.relation == 1
     alone = compare_paired(answers.correct[0, mine], answers.correct[1, mine])
-    assert found.variants[0].results[1].measured.estimate == alone.drop
+    strict = strict_drop(forgotten=alone.forgotten, gained=alone.gained, items=100, confidence=0.95)
+    assert found.variants[0].results[1].measured.estimate == hull(alone.drop, strict)
     assert found.verdict == "FAIL"
 
 
@@ -160,6 +166,108 @@ def test_a_relation_needs_relations(run, tmp_path) -> None:
     policy.write_text("version: 1\nconditions:\n- drop: {max: 30pt, tasks: [plain], by: relation}\n")
     with pytest.raises(UserError, match=r"gate.yaml:3: the items of plain have no relations"):
         gate(run, policy=policy)
+
+
+def test_a_run_without_relations_cannot_be_checked_by_relation(tmp_path) -> None:
+    """Alone it would check nothing, and beside other conditions nobody would notice."""
+    location = write_made_up_run(str(tmp_path / "run"), recipes=[ROUNDED], right=right, tasks=[PLAIN])
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("version: 1\nconditions:\n- drop: {max: 30pt, by: relation}\n- drop: {max: 1pt}\n")
+    with pytest.raises(
+        UserError, match=r"gate.yaml:3: 'by: relation' needs items with relations, and the run has none"
+    ):
+        gate(location, policy=policy)
+
+
+def asked(location, before, after, relations=None, noise=None):
+    """Write a run of two variants with given answers (``None`` for none) and return its location."""
+    run = RunBuilder(location, models=["org/made-up"], recipes=[BASELINE, ROUNDED], tasks=["t"])
+    numbers = range(len(before))
+    fields = [{} if relations is None or relations[each] is None else {"relation": relations[each]} for each in numbers]
+    requests = Requests([Request("?", " a"), Request("?", " b")])
+    run.items("t", [Item(f"t/{each}", f"{each}", requests, ("a", "b"), (0,), fields[each]) for each in numbers])
+    for recipe, answers in ((BASELINE, before), (ROUNDED, after)):
+        rows = [(each, is_right) for each, is_right in enumerate(answers) if is_right is not None]
+        run.outcomes(
+            recipe,
+            "t",
+            [
+                Outcome(
+                    f"t/{each}", bool(is_right), "a" if is_right else "b", "a", 1 if is_right else 2, 0.0, (-1.0, -2.0)
+                )
+                for each, is_right in rows
+            ],
+        )
+    if noise is not None:
+        run.store.write_noise(run.cell(BASELINE, "t"), noise)
+    return location
+
+
+def test_items_without_a_relation_are_checked_too(tmp_path) -> None:
+    relations = ["R"] * 200 + [None] * 200
+    location = asked(str(tmp_path / "run"), [True] * 400, [True] * 200 + [False] * 200, relations)
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("version: 1\nconditions:\n- drop: {max: 5pt, by: relation}\n")
+    checks = gate(location, policy=policy).variants[0].results
+    assert [(each.check.relation, each.verdict) for each in checks] == [("R", "PASS"), ("", "FAIL")]
+
+
+def test_what_was_known_of_a_relation_and_not_asked_is_not_measured(tmp_path) -> None:
+    """It would otherwise report the accuracy, which is another question."""
+    before = [True] * 100 + [False] * 5
+    location = asked(str(tmp_path / "run"), before, [None] * 100 + [False] * 5, ["R"] * 105)
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("version: 1\nconditions:\n- retained: {min: 90%, by: relation}\n")
+    (check,) = gate(location, policy=policy).variants[0].results
+    assert (check.verdict, check.measured) == ("UNMEASURED", None)
+    assert check.reason == "the baseline knew none of the items that it answered"
+
+
+@pytest.mark.parametrize(
+    ("missing", "lost", "verdict"), [(0, 0, "PASS"), (1, 0, "PASS"), (60, 0, "INCONCLUSIVE"), (60, 200, "FAIL")]
+)
+def test_missing_answers_may_be_right_or_wrong(tmp_path, missing, lost, verdict) -> None:
+    after = [None] * missing + [False] * lost + [True] * (1000 - missing - lost)
+    location = asked(str(tmp_path / "run"), [True] * 1000, after)
+    found = gate(location, margin="2pt", min_retained="98%", min_accuracy="98%")
+    for each in found.variants[0].results:
+        assert each.verdict == verdict
+        assert (each.measured.missing, each.measured.items) == (missing, 1000 - missing)
+    drop = found.variants[0].results[0].measured.estimate
+    assert drop.value == lost / (1000 - missing)
+    worst = strict_drop(forgotten=missing + lost, gained=0, items=1000, confidence=0.95)
+    assert drop.high == pytest.approx(worst.high)
+    kept = found.variants[0].results[1].measured.wide
+    best = strict_proportion(1000 - lost, 1000, confidence=1 - 0.05 / 3)
+    assert kept.high == pytest.approx(best.high)
+
+
+@pytest.mark.parametrize(("known", "limit"), [(51, "98%")])
+def test_few_known_items_do_not_fail_by_luck(tmp_path, known, limit) -> None:
+    """Wilson's interval of 48 of 51 ends below 98%, though 8 in 100 such variants retain 98%."""
+    location = asked(str(tmp_path / "run"), [True] * known, [False] * 3 + [True] * (known - 3))
+    assert gate(location, min_retained=limit).verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("items", [276, 590])
+def test_few_changes_do_not_pass_by_luck(tmp_path, items) -> None:
+    """Of variants that lose 1 point and gain nothing, 6 in 100 change as little as this."""
+    lost = 0 if items == 276 else 2
+    location = asked(str(tmp_path / "run"), [True] * items, [False] * lost + [True] * (items - lost))
+    assert gate(location, margin="1pt").verdict == "INCONCLUSIVE"
+
+
+def test_noise_above_the_limit_leaves_nothing_to_measure(tmp_path) -> None:
+    noise = Noise(1000, 30, 0, 30, 0.1, (1024, 256))
+    location = asked(str(tmp_path / "run"), [True] * 1000, [True] * 1000, ["R"] * 1000, noise)
+    policy = tmp_path / "gate.yaml"
+    policy.write_text(
+        "version: 1\nconditions:\n- drop: {max: 1pt}\n- drop: {max: 1pt, by: relation}\n- drop: {max: 1pt, by: all}\n"
+        "- retained: {min: 99%}\n- drop: {max: 5pt}\n"
+    )
+    checks = gate(location, policy=policy).variants[0].results
+    assert [each.verdict for each in checks] == ["UNMEASURED"] * 4 + ["PASS"]
+    assert checks[0].reason == "scoring the baseline twice changes 3.0% of the answers, more than the limit"
 
 
 def test_a_run_of_baselines_alone_is_refused(tmp_path) -> None:

@@ -24,6 +24,7 @@ from forgetmeter.specs.suggestion import unknown
 from forgetmeter.study import running
 
 if TYPE_CHECKING:
+    from forgetmeter.results.gate.resolution import PlannedMargin
     from forgetmeter.specs.condition import Condition
 
 _CODES = {"PASS": 0, "FAIL": 10, "INCONCLUSIVE": 11, "UNMEASURED": 12}
@@ -136,12 +137,24 @@ def _plan(
     sys.stdout.flush()
     for each in margins:
         if not each.is_decidable and not is_allowed:
-            needed = each.of.needed(each.margin)
-            needs = "no realistic number of items can" if needed is None else f"about {needed:,} items would be needed"
+            what = "ask more items, accept" if each.of.has_enough(each.margin) else "accept"
             raise UserError(
                 f"{counted(each.of.items, 'item')} of {each.of.task} are unlikely to decide '{each.condition}' "
-                f"({needs}); ask more items, accept a larger loss, or add --allow-undecidable"
+                f"({_needs(each)}); {what} a larger loss, or add --allow-undecidable"
             )
+
+
+def _needs(planned: PlannedMargin) -> str:
+    """Return how many items would decide a margin, and how many there are."""
+    of, needed = planned.of, planned.of.needed(planned.margin)
+    if needed is None:
+        return (
+            f"no number of items of {counted(of.relations, 'relation')} can"
+            if of.relations
+            else "no realistic number can"
+        )
+    exist = "" if of.has_enough(planned.margin) else f", and {of.available:,} exist"
+    return f"about {needed:,} items would be needed{exist}"
 
 
 def _share(text: str) -> float:

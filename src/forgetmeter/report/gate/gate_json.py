@@ -53,6 +53,7 @@ def _check(result: CheckResult) -> dict[str, Any]:
         "corrected": None if measured is None else asdict(measured.wide),
         "items": None if measured is None else measured.items,
         "relations": None if measured is None else measured.relations,
+        "missing": None if measured is None else measured.missing,
         "needed": result.needed,
         "reason": result.reason,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from forgetmeter.basics.plural import counted, megabytes
 from forgetmeter.report.words.numbers import MISSING, count, percent, percent_interval, points_interval
 from forgetmeter.results.gate.check import CheckResult, GateCheck, GateVerdict
@@ -37,7 +39,7 @@ def subject(check: GateCheck) -> str:
         return "the model"
     if check.task is None:
         return f"mean of {counted(len(check.tasks), 'task')}"
-    return check.task if check.relation is None else f"{check.task}, {check.relation}"
+    return check.task if check.relation is None else f"{check.task}, {check.relation or 'without a relation'}"
 
 
 def observed(result: CheckResult) -> str:
@@ -49,7 +51,8 @@ def observed(result: CheckResult) -> str:
         (size,) = megabytes([int(estimate.value)])
         return f"{size} MB"
     if quantity == "divergence":
-        return f"{estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+        low, high = (f"{each:.4f}" if math.isfinite(each) else "unknown" for each in (estimate.low, estimate.high))
+        return f"{estimate.value:.4f} [{low}, {high}]"
     return points_interval(estimate) if quantity == "drop" else percent_interval(estimate)
 
 
@@ -59,10 +62,15 @@ def items(result: CheckResult) -> str:
 
 
 def remark(result: CheckResult) -> str:
-    """Return why a check is undecided and what would decide it; empty if it is decided."""
+    """Return why a check is undecided and what would decide it, and how many answers are missing."""
+    missing = 0 if result.measured is None else result.measured.missing
+    if missing:
+        return f"{counted(missing, 'answer')} missing, which may be right or wrong"
     if result.verdict != "INCONCLUSIVE":
         return result.reason
     assert result.measured is not None
+    if not math.isfinite(result.measured.estimate.high):
+        return "too few tokens for an upper limit"
     if result.needed is None:
         return "observed at the limit: no number of items would decide"
     unit = "relation" if result.measured.relations else "text" if result.check.condition.is_of_texts else "item"

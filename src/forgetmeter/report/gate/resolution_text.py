@@ -12,6 +12,7 @@ from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.results.gate.resolution import PlannedMargin, TaskResolution
 
+_NOTABLE = 1.05
 _COLUMNS = (
     Column("task"),
     Column("items", align="right"),
@@ -40,7 +41,7 @@ def margin_text(margins: Sequence[PlannedMargin], *, width: int) -> Text:
             *_cells(each.of),
             str(each.condition),
             f"{100 * each.of.power(each.margin):.0f}%",
-            count(each.of.needed(each.margin)),
+            _needed(each),
         )
         for each in margins
     ]
@@ -50,6 +51,13 @@ def margin_text(margins: Sequence[PlannedMargin], *, width: int) -> Text:
 
 def _cells(each: TaskResolution) -> tuple[str, ...]:
     return each.task, count(each.items), percent(each.expected.flips), f"±{100 * each.half_width:.1f} points"
+
+
+def _needed(each: PlannedMargin) -> str:
+    needed = each.of.needed(each.margin)
+    if needed is None:
+        return "none"
+    return count(needed) if each.of.has_enough(each.margin) else f"{count(needed)} ({count(each.of.available)} exist)"
 
 
 def _basis(resolutions: Sequence[TaskResolution], width: int) -> Text:
@@ -62,7 +70,8 @@ def _basis(resolutions: Sequence[TaskResolution], width: int) -> Text:
     said += f", as in {counted(seen[-1], 'variant')} evaluated earlier" if seen else ""
     said += (", else" if seen else "; here") + " assumed" if assumed else ""
     said += "."
-    if effects := sorted({each.expected.design_effect for each in resolutions if each.relations}):
-        span = f"{effects[0]:.1f}" + (f" to {effects[-1]:.1f}" if len(effects) > 1 else "")
+    effects = sorted(each.expected.design_effect(each.items) for each in resolutions if each.relations)
+    if effects and effects[-1] >= _NOTABLE:
+        span = " to ".join(dict.fromkeys(f"{each:.1f}" for each in (effects[0], effects[-1])))
         said += f" Relations differ, which multiplies the variance by {span}."
     return Text(textwrap.fill(said, width) + "\n", "dim")

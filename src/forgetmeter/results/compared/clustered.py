@@ -38,7 +38,7 @@ def compare_clustered(answers: Answers, *, confidence: float = CONFIDENCE) -> li
     Returns:
         One entry per variant; ``None`` without a baseline, with fewer than five relations, or if an item has none.
     """
-    if answers.baseline is None or not _has_clusters(answers):
+    if answers.baseline is None or not has_clusters(answers):
         return [None] * len(answers.recipes)
     paired, known = answers.paired, answers.known
     clusters = len(answers.relations)
@@ -57,6 +57,8 @@ def compare_clustered(answers: Answers, *, confidence: float = CONFIDENCE) -> li
 def accuracy_interval(answers: Answers, row: int, asked: NDArray[np.bool_], *, confidence: float) -> Estimate:
     """Return a variant's share of right answers with its interval, over relations if there are at least five.
 
+    Among the items that the baseline knows and the variant was asked, it is the retained share.
+
     Args:
         answers: The outcomes of a model and task.
         row: The variant.
@@ -65,14 +67,19 @@ def accuracy_interval(answers: Answers, row: int, asked: NDArray[np.bool_], *, c
     """
     right = answers.correct[row] & asked
     over_items = accuracy(right[asked], confidence=confidence)
-    if not _has_clusters(answers):
+    if not has_clusters(answers):
         return over_items
     counts, items = totals_by_cluster(np.stack([right, asked]), answers.relation, len(answers.relations))
     return hull(over_items, share_interval(counts, items, confidence=confidence))
 
 
 def paired_difference(
-    answers: Answers, *, lost: NDArray[np.bool_], won: NDArray[np.bool_], asked: NDArray[np.bool_]
+    answers: Answers,
+    *,
+    lost: NDArray[np.bool_],
+    won: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
+    confidence: float = CONFIDENCE,
 ) -> Estimate:
     """Return the difference of two shares of the same items with its interval, as that of a run's drop.
 
@@ -81,15 +88,19 @@ def paired_difference(
         lost: Items counted by the first share only, shape ``(items,)``.
         won: Items counted by the second share only.
         asked: All items of both shares; at least one.
+        confidence: That of the interval.
     """
-    over_items = paired_drop(forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()))
-    if not _has_clusters(answers):
+    over_items = paired_drop(
+        forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()), confidence=confidence
+    )
+    if not has_clusters(answers):
         return over_items
     totals = totals_by_cluster(np.stack([lost, won, asked]), answers.relation, len(answers.relations))
-    return hull(over_items, difference_interval(*totals))
+    return hull(over_items, difference_interval(*totals, confidence=confidence))
 
 
-def _has_clusters(answers: Answers) -> bool:
+def has_clusters(answers: Answers) -> bool:
+    """Return whether intervals are over relations: there are at least five, and every item has one."""
     return bool((answers.relation >= 0).all()) and len(answers.relations) >= FEWEST_CLUSTERS
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from forgetmeter.specs.condition import Condition
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate, normal_quantile
+from forgetmeter.statistics.resolution import t_quantile
 
 GateVerdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNMEASURED"]
 _WORST_FIRST: tuple[GateVerdict, ...] = ("FAIL", "UNMEASURED", "INCONCLUSIVE")
 POWER = 0.8
 """Probability with which the number of items that is said to be needed leads to a verdict."""
+_ROUNDS = 10
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class GateCheck:
     Attributes:
         task: The task or group of tasks; ``None`` for a size, and for the mean over all tasks.
         tasks: The tasks that are measured: the task itself, those of the group, or all; empty for a size.
-        relation: The relation; ``None`` for all items.
+        relation: The relation; ``None`` for all items, and empty for items without one.
     """
 
     condition: Condition
@@ -43,6 +46,8 @@ class Measured:
         wide_confidence: Confidence of that interval alone.
         items: Number of items; ``None`` for a size.
         relations: Number of relations that the interval is over; ``None`` for intervals over items.
+        missing: Number of items that only the baseline answered. They are not in ``items`` and not in the value, but
+            the intervals hold whether they are right or wrong.
     """
 
     estimate: Estimate
@@ -50,6 +55,7 @@ class Measured:
     wide_confidence: float = CONFIDENCE
     items: int | None = None
     relations: int | None = None
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ def judge(check: GateCheck, limit: float, measured: Measured) -> CheckResult:
     """Judge what was observed: non-inferiority by intervals.
 
     It passes if the whole 95% interval meets the condition. It fails if the whole interval of all checks together is
-    beyond the limit, so that the probability of any wrong FAIL in a gate is at most 2.5%.
+    beyond the limit. Each limit of an interval is wrong in at most 2.5% of the cases, and so is any FAIL of a gate:
+    over items always, and over relations as far as those asked show how relations differ.
     """
     wide, is_minimum = measured.wide, check.condition.is_minimum
     if _meets(measured.estimate, limit, is_minimum=is_minimum):
@@ -101,14 +108,23 @@ def _is_beyond(estimate: Estimate, limit: float, *, is_minimum: bool) -> bool:
 
 
 def _needed(measured: Measured, limit: float, *, is_minimum: bool) -> int | None:
-    """Return how many units decide, as intervals shrink with the square root of their number."""
+    """Return how many units decide: as intervals shrink with the square root of their number, and with t quantiles."""
     value = measured.estimate.value
     units, away = measured.relations or measured.items, abs(limit - value)
-    if units is None or not away:
+    if units is None or not away or measured.missing:
         return None
     will_pass = value >= limit if is_minimum else value <= limit
     interval, confidence = (measured.estimate, CONFIDENCE) if will_pass else (measured.wide, measured.wide_confidence)
     side = interval.high - value if limit > value else value - interval.low
-    quantile = normal_quantile(confidence)
-    power = (quantile + normal_quantile(2 * POWER - 1)) / quantile
-    return max(units + 1, round(units * (power * side / away) ** 2))
+    if not math.isfinite(side):
+        return None
+
+    def quantile(number: float) -> float:
+        return t_quantile(number, confidence) if measured.relations else normal_quantile(confidence)
+
+    error = side / quantile(units) * math.sqrt(units)
+    beyond, needed = normal_quantile(2 * POWER - 1), float(units)
+    # More relations have a smaller quantile, so that fewer are needed; a few rounds settle it.
+    for _ in range(_ROUNDS):
+        needed = max(units + 1, ((quantile(needed) + beyond) * error / away) ** 2)
+    return round(needed)

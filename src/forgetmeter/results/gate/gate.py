@@ -112,6 +112,7 @@ class _Extent:
             measured = {cell.task for cell in run.cells if condition.metric in cell.metrics}
             self._possible = [task for task in self._possible if task in measured]
         self._names = [] if condition.quantity == "size" else list(dict.fromkeys(self._chosen()))
+        self._relations = list(self._of_relations()) if condition.extent == "relation" else []
 
     def _chosen(self) -> Iterator[str]:
         """Yield tasks and groups that are named; all possible tasks if none is.
@@ -141,20 +142,33 @@ class _Extent:
             tasks = (task for name in self._names for task in self._groups.get(name, (name,)))
             yield GateCheck(self._condition, model, recipe, None, tuple(dict.fromkeys(tasks)))
         elif self._condition.extent == "relation":
-            yield from self._by_relation(model, recipe)
+            for task, relation in self._relations:
+                yield GateCheck(self._condition, model, recipe, task, (task,), relation)
         else:
             for name in self._names:
                 yield GateCheck(self._condition, model, recipe, name, self._groups.get(name, (name,)))
 
-    def _by_relation(self, model: str, recipe: str) -> Iterator[GateCheck]:
-        tasks = [task for name in self._names for task in self._groups.get(name, (name,))]
-        shapes = self._run.item_shapes
+    def _of_relations(self) -> Iterator[tuple[str, str]]:
+        """Yield tasks with each of their relations, and with an empty one for items that have none.
+
+        Raises:
+            UserError: A task that is named has no relations, or no task has any.
+        """
+        tasks = dict.fromkeys(task for name in self._names for task in self._groups.get(name, (name,)))
+        shapes, has_any = self._run.item_shapes, False
         for task in tasks:
-            relations = shapes[shapes["task"] == task]["relation"].dropna().unique()
-            if not len(relations) and self._condition.tasks:
+            of_items = shapes[shapes["task"] == task]["relation"]
+            relations = sorted(map(str, of_items.dropna().unique()))
+            if not relations and self._condition.tasks:
                 raise UserError(f"{self._condition.source}: the items of {task} have no relations")
-            for relation in sorted(map(str, relations)):
-                yield GateCheck(self._condition, model, recipe, task, (task,), relation)
+            has_any = has_any or bool(relations)
+            yield from ((task, relation) for relation in relations)
+            if relations and of_items.isna().any():
+                yield task, ""
+        if not has_any:
+            raise UserError(
+                f"{self._condition.source}: 'by: relation' needs items with relations, and the run has none"
+            )
 
 
 def _result(measuring: Measuring, check: GateCheck) -> CheckResult:

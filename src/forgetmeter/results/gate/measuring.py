@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.results.compared.cell_summary import SIGNIFICANT, CellSummary
-from forgetmeter.results.compared.clustered import accuracy_interval
 from forgetmeter.results.compared.group_average import GroupAverage
-from forgetmeter.results.compared.measured import MeasuredSummary
+from forgetmeter.results.compared.measured import MeasuredSummary, measured_cells
+from forgetmeter.results.compared.stopped import stopped_early
+from forgetmeter.results.gate.answered import Answered, estimate, pooled
 from forgetmeter.results.gate.check import GateCheck, Measured
 from forgetmeter.results.sizes import variant_bytes
-from forgetmeter.results.summary import Summary, summarise
+from forgetmeter.results.summary import Summary
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
-from forgetmeter.specs.condition import Quantity
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.guessing import ChanceTest
-from forgetmeter.statistics.paired import CONFIDENCE, Estimate, accuracy, compare_paired, mean_of
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate, mean_of
+from forgetmeter.statistics.resampling import hull
 
-_Cell = TypeVar("_Cell", CellSummary, MeasuredSummary)
+_Key = tuple[str, str, str]
 
 
 class NotMeasured(Exception):  # noqa: N818 - not an error
@@ -40,9 +41,9 @@ class Measuring:
 
     def __init__(self, run: Run, summary: Summary, *, checks: int) -> None:
         self._run, self.summary = run, summary
-        self._wide_confidence = 1 - (1 - CONFIDENCE) / checks
-        self._wide = summary if checks == 1 else summarise(run, confidence=self._wide_confidence)
+        self._confidences = (CONFIDENCE, 1 - (1 - CONFIDENCE) / max(checks, 1))
         self._answers = {(each.model, each.task): each for each in run.answers}
+        self._cells = {(each.model, each.recipe, each.task): each for each in summary.cells}
         self._failed = {(each.model, each.recipe, each.task): each.error for each in run.failures}
 
     def measure(self, check: GateCheck) -> Measured:
@@ -59,11 +60,8 @@ class Measuring:
             self._refuse_missing(check, task)
         if check.condition.quantity != "accuracy":
             self._refuse_guessing(check)
-        if check.relation is not None:
-            return self._in_relation(check, check.relation)
-        if len(check.tasks) > 1:
-            return self._mean(check)
-        return self._on_task(check, check.tasks[0])
+            self._refuse_noise(check)
+        return self._answered(check)
 
     def _size(self, check: GateCheck) -> Measured:
         size = variant_bytes(check.model, check.recipe, self.summary)
@@ -74,23 +72,29 @@ class Measuring:
 
     def _divergence(self, check: GateCheck) -> Measured:
         (task,) = check.tasks
-        metric, found = check.condition.metric, []
-        for summary in (self.summary, self._wide):
-            cell: MeasuredSummary | None = _find(summary.measured, check, check.recipe, task)
-            if cell is None:
-                raise NotMeasured(self._missing(check, check.recipe, task))
-            if metric not in cell.intervals:
-                raise NotMeasured("too few texts for an interval")
-            found.append(cell.intervals[metric])
-        assert cell is not None
-        return Measured(found[0], found[1], self._wide_confidence, cell.items)
+        key, metric = (check.model, check.recipe, task), check.condition.metric
+        cells = [cells.get(key) for cells in self._of_texts]
+        if cells[0] is None:
+            raise NotMeasured(self._missing(check, check.recipe, task))
+        found = [cell.intervals[metric] for cell in cells if cell is not None and metric in cell.intervals]
+        if len(found) < len(cells):
+            raise NotMeasured("too few texts for an interval")
+        return Measured(found[0], found[1], self._confidences[1], cells[0].items)
+
+    @cached_property
+    def _of_texts(self) -> tuple[Mapping[_Key, MeasuredSummary], ...]:
+        """Cells without right answers, with intervals at each confidence."""
+        wide = measured_cells(self._run, confidence=self._confidences[1])
+        return tuple(
+            {(cell.model, cell.recipe, cell.task): cell for cell in cells} for cells in (self.summary.measured, wide)
+        )
 
     def _refuse_missing(self, check: GateCheck, task: str) -> None:
         is_alone = check.condition.quantity == "accuracy"
         for recipe in (check.recipe,) if is_alone else (BASELINE, check.recipe):
-            if _find(self.summary.cells, check, recipe, task) is None:
+            if (check.model, recipe, task) not in self._cells:
                 raise NotMeasured(self._missing(check, recipe, task))
-        cell = self._cell(self.summary, check, check.recipe, task)
+        cell = self._cell(check, check.recipe, task)
         if cell.precision is not None and (is_alone or check.relation is not None):
             raise NotMeasured("it stopped early (--precision); run it without --precision to ask the other items")
         if not is_alone and not cell.paired:
@@ -106,13 +110,13 @@ class Measuring:
         """Raise if the baseline is not better than guessing, so that nothing can be lost."""
         if check.relation is not None:
             answers = self._answers[check.model, check.tasks[0]]
-            asked = answers.answered[answers.baseline] & (answers.relation == answers.relations.index(check.relation))
-            right, chance = answers.known[asked], answers.baselines.chance[asked]
-            is_guessing = bool(len(chance)) and not np.isnan(chance).any() and _is_guessing(right, chance)
-            if is_guessing or not right.any():
+            asked = answers.answered[answers.baseline] & _among(answers, check)
+            right, chances_of = answers.known[asked], answers.baselines.chance[asked]
+            is_defined = bool(len(right)) and not np.isnan(chances_of).any()
+            if not right.any() or (is_defined and _is_guessing(right, chances_of)):
                 raise NotMeasured(f"the baseline is not better than guessing ({right.sum()} of {len(right)} right)")
             return
-        baselines = [self._cell(self.summary, check, BASELINE, task) for task in check.tasks]
+        baselines = [self._cell(check, BASELINE, task) for task in check.tasks]
         known = mean_of([cell.accuracy for cell in baselines])
         chances = [cell.chance for cell in baselines if cell.chance is not None]
         chance = float(np.mean(chances)) if len(chances) == len(baselines) else None
@@ -121,86 +125,88 @@ class Measuring:
             than = "" if chance is None else f", and guessing {100 * chance:.1f}%"
             raise NotMeasured(f"the baseline is not better than guessing ({100 * known.value:.1f}% right{than})")
 
-    def _on_task(self, check: GateCheck, task: str) -> Measured:
-        cell = self._cell(self.summary, check, check.recipe, task)
-        limit = check.condition.limit
-        if check.condition.quantity == "drop" and isinstance(limit, float) and (cell.noise_floor or 0.0) > limit:
+    def _refuse_noise(self, check: GateCheck) -> None:
+        """Raise if scoring the baseline twice changes more answers than may be lost."""
+        limit, quantity = check.condition.limit, check.condition.quantity
+        if not isinstance(limit, float):
+            return
+        cells = [self._cell(check, check.recipe, task) for task in check.tasks]
+        floor = float(np.mean([cell.noise_floor or 0.0 for cell in cells]))
+        if floor > (limit if quantity == "drop" else 1 - limit):
             raise NotMeasured(
-                f"scoring the baseline twice changes {100 * (cell.noise_floor or 0.0):.1f}% of the answers, more than "
-                "the margin"
+                f"scoring the baseline twice changes {100 * floor:.1f}% of the answers, more than the limit"
             )
-        estimates = self._of_task(check, task)
-        if check.condition.quantity == "accuracy":
-            return Measured(*estimates, self._wide_confidence, cell.items)
-        return Measured(*estimates, self._wide_confidence, cell.paired, cell.relations)
 
-    def _of_task(self, check: GateCheck, task: str) -> tuple[Estimate, Estimate]:
+    def _answered(self, check: GateCheck) -> Measured:
         quantity = check.condition.quantity
-        if quantity == "accuracy":
-            answers = self._answers[check.model, task]
-            row = answers.recipes.index(check.recipe)
-            asked = answers.answered[row]
-            return self._both(lambda confidence: accuracy_interval(answers, row, asked, confidence=confidence))
-        found = [_quantity(self._cell(summary, check, check.recipe, task), quantity) for summary in self._summaries]
-        return found[0], found[1]
+        parts = [self._part(check, task) for task in check.tasks]
+        near, wide = (self._estimate(check, parts, confidence) for confidence in self._confidences)
+        is_over_relations = len(parts) == 1 and check.relation is None
+        return Measured(
+            near,
+            wide,
+            self._confidences[1],
+            items=sum(int(of.asked(quantity).sum()) for of in parts),
+            relations=parts[0].relations if is_over_relations else None,
+            missing=sum(int(of.missing.sum()) for of in parts),
+        )
 
-    def _mean(self, check: GateCheck) -> Measured:
-        groups = [_find_group(summary.groups, check) for summary in self._summaries]
-        if check.task is None:
-            of_tasks = [self._of_task(check, task) for task in check.tasks]
-            estimates = [mean_of([each[place] for each in of_tasks]) for place in (0, 1)]
-        elif groups[0] is None or groups[1] is None:
-            raise NotMeasured(f"the average of {check.task} is not defined for these answers")
-        else:
-            estimates = [_quantity(group, check.condition.quantity) for group in groups if group is not None]
-        items = sum(self._cell(self.summary, check, check.recipe, task).items for task in check.tasks)
-        return Measured(estimates[0], estimates[1], self._wide_confidence, items)
-
-    def _in_relation(self, check: GateCheck, relation: str) -> Measured:
-        answers: Answers = self._answers[check.model, check.tasks[0]]
+    def _part(self, check: GateCheck, task: str) -> Answered:
+        answers = self._answers[check.model, task]
         row = answers.recipes.index(check.recipe)
-        is_alone = check.condition.quantity == "accuracy"
-        asked = (answers.answered if is_alone else answers.paired)[row]
-        asked = asked & (answers.relation == answers.relations.index(relation))
-        if not asked.any():
-            raise NotMeasured("it has no answers in this relation")
-        right, known = answers.correct[row, asked], answers.known[asked]
+        is_stopped = self._cell(check, check.recipe, task).precision is not None
+        return Answered(answers, row, _among(answers, check), is_stopped=is_stopped)
 
-        def estimate(confidence: float) -> Estimate:
-            paired = compare_paired(known, right, confidence=confidence)
-            if check.condition.quantity == "drop":
-                return paired.drop
-            return accuracy(right, confidence=confidence) if is_alone or paired.retained is None else paired.retained
+    def _estimate(self, check: GateCheck, parts: Sequence[Answered], confidence: float) -> Estimate:
+        """Return an estimate whose interval holds whether missing answers are right or wrong."""
+        observed = self._of(check, parts, confidence)
+        if not any(of.missing.any() for of in parts):
+            return observed
+        cases = (self._of(check, [of.completed(is_right=each) for of in parts], confidence) for each in (False, True))
+        return reduce(hull, cases, observed)
 
-        return Measured(*self._both(estimate), self._wide_confidence, int(asked.sum()))
+    def _of(self, check: GateCheck, parts: Sequence[Answered], confidence: float) -> Estimate:
+        quantity = check.condition.quantity
+        if len(parts) > 1 and check.task is not None:
+            group = self._groups.get((check.model, check.recipe, check.task))
+            if group is None or getattr(group, quantity) is None:
+                raise NotMeasured(f"the average of {check.task} is not defined for these answers")
+            if group.is_by_size or quantity == "retained":
+                return pooled(parts, quantity, confidence)
+        return mean_of([self._of_task(check, of, confidence) for of in parts])
 
-    def _both(self, estimate: Callable[[float], Estimate]) -> tuple[Estimate, Estimate]:
-        return estimate(CONFIDENCE), estimate(self._wide_confidence)
+    def _of_task(self, check: GateCheck, of: Answered, confidence: float) -> Estimate:
+        quantity = check.condition.quantity
+        if not of.asked(quantity).any():
+            raise NotMeasured(
+                "the baseline knew none of the items that it answered"
+                if quantity == "retained"
+                else "it answered none of these items"
+            )
+        if not of.is_stopped:
+            return estimate(of, quantity, confidence)
+        cell = self._cell(check, check.recipe, of.answers.task)
+        assert cell.precision is not None
+        seed = int(self._run.study.settings["seed"])
+        stopped = stopped_early(cell, of.answers, precision=cell.precision, seed=seed, confidence=confidence)
+        found: Estimate = getattr(stopped, quantity)
+        return found
 
-    @property
-    def _summaries(self) -> tuple[Summary, Summary]:
-        return self.summary, self._wide
+    @cached_property
+    def _groups(self) -> Mapping[_Key, GroupAverage]:
+        return {(each.model, each.recipe, each.group): each for each in self.summary.groups}
 
-    def _cell(self, summary: Summary, check: GateCheck, recipe: str, task: str) -> CellSummary:
-        cell = _find(summary.cells, check, recipe, task)
-        assert cell is not None
-        return cell
+    def _cell(self, check: GateCheck, recipe: str, task: str) -> CellSummary:
+        return self._cells[check.model, recipe, task]
 
 
-def _find(cells: Iterable[_Cell], check: GateCheck, recipe: str, task: str) -> _Cell | None:
-    return next((each for each in cells if (each.model, each.recipe, each.task) == (check.model, recipe, task)), None)
-
-
-def _find_group(groups: Iterable[GroupAverage], check: GateCheck) -> GroupAverage | None:
-    key = (check.model, check.recipe, check.task)
-    return next((each for each in groups if (each.model, each.recipe, each.group) == key), None)
-
-
-def _quantity(of: CellSummary | GroupAverage, quantity: Quantity) -> Estimate:
-    estimate: Estimate | None = getattr(of, quantity)
-    if estimate is None:
-        raise NotMeasured(f"{quantity} cannot be computed from these answers")
-    return estimate
+def _among(answers: Answers, check: GateCheck) -> NDArray[np.bool_]:
+    """Return the items that a check is about, shape ``(items,)``."""
+    if check.relation is None:
+        return np.ones(len(answers.items), dtype=np.bool_)
+    place = answers.relations.index(check.relation) if check.relation in answers.relations else -1
+    among: NDArray[np.bool_] = answers.relation == place
+    return among
 
 
 def _is_guessing(right: NDArray[np.bool_], chances: NDArray[np.float64]) -> bool:

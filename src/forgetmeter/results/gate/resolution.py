@@ -11,14 +11,15 @@ from forgetmeter.results.gate.check import POWER
 from forgetmeter.results.open_ledgers import find_names
 from forgetmeter.results.summary import Summary, TaskSummary
 from forgetmeter.specs.condition import Condition
-from forgetmeter.statistics.paired import Estimate, normal_quantile, paired_drop
+from forgetmeter.statistics.paired import normal_quantile, paired_drop
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
-from forgetmeter.statistics.resolution import Expected, relations_quantile
+from forgetmeter.statistics.resolution import Expected, t_quantile
 
 FLIPS = 0.1
 """Share of answers that flip, if no earlier run says otherwise: that of mild compression (docs/results/smollm2.md)."""
-DESIGN_EFFECT = 2.0
-"""Of relations, if no earlier run says otherwise: a little above those measured (docs/decisions/042-gate.md)."""
+CORRELATION = 0.0075
+"""Of changes in a relation, if no earlier run says otherwise: a little above those measured
+(docs/decisions/042-gate.md); a design effect of 2 at 134 items of each relation."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class TaskResolution:
         relations: Number of their relations that intervals are over; 0 for intervals over items.
         expected: How answers are expected to change.
         variants: Number of variants of an earlier run that this is based on; 0 if it is assumed.
+        available: Number of items that exist; ``None`` if unknown.
     """
 
     task: str
@@ -37,6 +39,7 @@ class TaskResolution:
     relations: int
     expected: Expected
     variants: int
+    available: int | None = None
 
     @property
     def half_width(self) -> float:
@@ -50,9 +53,14 @@ class TaskResolution:
     def needed(self, margin: float) -> int | None:
         """Return the number of items with which a variant that loses nothing passes with a probability of 80%.
 
-        With relations, it assumes that their number grows in proportion. ``None`` if no realistic number suffices.
+        With relations, these stay the same. ``None`` if no realistic number suffices.
         """
         return self.expected.needed(margin, POWER)
+
+    def has_enough(self, margin: float) -> bool:
+        """Return whether so many items exist, or may exist."""
+        needed = self.needed(margin)
+        return needed is not None and (self.available is None or needed <= self.available)
 
 
 def resolutions(
@@ -117,7 +125,9 @@ def planned_margins(
 def _relation_of(of: TaskResolution) -> TaskResolution:
     alone = Expected(of.expected.flips)
     name = f"{of.task}, each relation"
-    return replace(of, task=name, items=max(1, of.items // max(of.relations, 1)), relations=0, expected=alone)
+    relations = max(of.relations, 1)
+    available = None if of.available is None else of.available // relations
+    return replace(of, task=name, items=max(1, of.items // relations), relations=0, expected=alone, available=available)
 
 
 def _resolution(task: TaskSummary, seen: Sequence[CellSummary], flips: float | None) -> TaskResolution:
@@ -126,19 +136,29 @@ def _resolution(task: TaskSummary, seen: Sequence[CellSummary], flips: float | N
     mine = [cell for cell in whole if cell.task == task.task]
     # Another number of phrasings, say, changes little.
     mine = mine or [cell for cell in whole if cell.task.partition(":")[0] == task.task.partition(":")[0]]
-    effects = [design_effect(cell, cell.drop) for cell in mine if cell.relations and cell.drop is not None]
-    effect = mean(effects) if effects else DESIGN_EFFECT
+    correlations = [each for cell in mine if (each := correlation(cell)) is not None]
+    alike = mean(correlations) if correlations else CORRELATION
     if flips is None and mine:
         flips = median(cell.flips or 0.0 for cell in mine)
     else:
         mine = []
     flips = FLIPS if flips is None else flips
-    expected = Expected(flips, effect, task.items / relations) if relations else Expected(flips)
-    return TaskResolution(task.task, task.items, relations, expected, len(mine))
+    expected = Expected(flips, alike, relations) if relations else Expected(flips)
+    return TaskResolution(task.task, task.items, relations, expected, len(mine), task.available)
 
 
-def design_effect(cell: CellSummary, drop: Estimate) -> float:
-    """Return the variance of a cell's drop over relations divided by that over independent items."""
-    alone = paired_drop(forgotten=cell.forgotten or 0, gained=cell.gained or 0, items=cell.paired or cell.items)
-    wider = (drop.high - drop.low) / (alone.high - alone.low)
-    return float((wider * normal_quantile() / relations_quantile(cell.relations or 2)) ** 2)
+def correlation(cell: CellSummary) -> float | None:
+    """Return how alike the changes of two items of a relation are (intraclass correlation).
+
+    From the design effect, the variance of the drop over relations divided by that over independent items.
+
+    Returns:
+        From 0 to 1; ``None`` without an interval over relations.
+    """
+    items = cell.paired or cell.items
+    if not cell.relations or cell.drop is None or items <= cell.relations:
+        return None
+    alone = paired_drop(forgotten=cell.forgotten or 0, gained=cell.gained or 0, items=items)
+    wider = (cell.drop.high - cell.drop.low) / (alone.high - alone.low)
+    effect = (wider * normal_quantile() / t_quantile(cell.relations)) ** 2
+    return min(max((effect - 1) / (items / cell.relations - 1), 0.0), 1.0)
