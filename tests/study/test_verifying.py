@@ -24,7 +24,9 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.report.written_report import make_report, write_report
 from forgetmeter.runs.record_json import read_record, record_json
-from forgetmeter.runs.tables.metadata import parquet_bytes
+from forgetmeter.runs.tables.items_table import ITEMS_SCHEMA
+from forgetmeter.runs.tables.metadata import is_unchanged, parquet_bytes, read_facts
+from forgetmeter.runs.tables.outcomes_table import OUTCOMES_SCHEMA
 from forgetmeter.study.verifying import verify
 
 FLIPS, NUMBERS = 80, 20
@@ -86,6 +88,31 @@ def test_any_flipped_byte_is_found(copy, seed) -> None:
     content[place] ^= chance.randrange(1, 256)
     file.write_bytes(content)
     assert verify(copy).problems, f"{file.relative_to(copy)} at {place}"
+
+
+def is_seen(content, columns):
+    """Whether a table is seen to differ from what was written."""
+    return read_facts(io.BytesIO(content), columns) is None or is_unchanged(content) is False
+
+
+@pytest.mark.parametrize(("table", "columns"), [("items", ITEMS_SCHEMA), ("variants", OUTCOMES_SCHEMA)])
+def test_any_flipped_byte_of_a_table_is_found(run, table, columns) -> None:
+    content = next((run / table).rglob("*.parquet")).read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    assert not is_seen(content, columns)
+    hidden = [
+        (place, flip)
+        for flip in (1, 16)
+        for place in [*range(4), *range(4, footer, 31), *range(footer, len(content))]
+        if not is_seen(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :], columns)
+    ]
+    assert hidden == []
+
+
+def test_a_table_without_the_digest_of_the_whole_does_not_pass_for_an_earlier_one(run) -> None:
+    content = next((run / "items").rglob("*.parquet")).read_bytes()
+    renamed = content.replace(b"forgetmeter.file_sha256", b"forgetmeter.file_sha255")
+    assert is_unchanged(renamed) is False
 
 
 @pytest.mark.parametrize("seed", range(NUMBERS))
@@ -195,6 +222,40 @@ def test_missing_and_strange_files_are_named(copy) -> None:
     assert "the items of" in problems
 
 
+def test_a_missing_noise_floor_is_named(copy) -> None:
+    noise = sorted(copy.glob("variants/*/*.noise.json"))
+    assert len(noise) == 2
+    noise[0].unlink()
+    (problem,) = verify(copy).problems
+    assert problem.startswith("the noise floor of ")
+    assert problem.endswith(" on divergence is missing")
+
+
+def test_a_noise_floor_measured_later_is_recorded(tmp_path) -> None:
+    study = {"models": ["standard:decoder"], "tasks": ["facts:templates=0"], "evaluation": {"limit": 1}}
+    study |= {"recipes": [PRUNED], "output": str(tmp_path / "run")}
+    forgetmeter.run(study)
+    assert not forgetmeter.open_run(tmp_path / "run").run.study.has_noise_floor
+    forgetmeter.run({**study, "evaluation": {"limit": 1, "noise_floor": True}})
+    forgetmeter.run(study)
+    assert verify(tmp_path / "run").problems == ()
+    next((tmp_path / "run").glob("variants/*/*.noise.json")).unlink()
+    assert "the noise floor of" in verify(tmp_path / "run").problems[0]
+
+
+def test_answers_of_a_variant_or_a_task_that_the_study_does_not_name_are_found(copy) -> None:
+    path = copy / "study.json"
+    document = read_record(path.read_bytes(), has_digest=lambda _: True)
+    gone = next(each for each in document["variants"] if each["recipe"] == PRUNED)
+    document["variants"].remove(gone)
+    document["identity"]["recipes"].remove(PRUNED)
+    document["identity"]["tasks"].remove("divergence")
+    path.write_bytes(record_json(document))
+    found = verify(copy).problems
+    assert f"variants/{gone['id']} is of no variant in study.json" in found
+    assert "divergence has items or answers, and is no task in study.json" in found
+
+
 def test_a_model_that_is_not_here_is_said_not_to_be_checked(run, model) -> None:
     aside = model.rename(model.with_name("aside"))
     try:
@@ -235,13 +296,30 @@ def test_the_command(copy) -> None:
     assert command(Path(copy) / "items").returncode == 2
 
 
-def test_imported_answers_have_no_models_to_check(tmp_path) -> None:
-    table = tmp_path / "answers.csv"
-    table.write_text("variant,item,correct\nbaseline,a,1\nbaseline,b,0\nfour,a,0\nfour,b,0\n")
-    options = ["--item", "item", "--variant", "variant", "--correct", "correct", "--out", str(tmp_path / "run")]
+def imported(folder, text, *more):
+    (folder / "answers.csv").write_text(text)
+    options = ["--item", "item", "--variant", "variant", "--correct", "correct", "--out", str(folder / "run"), *more]
     done = subprocess.run(
-        [quick_command(), "import", "table", str(table), *options], check=False, capture_output=True, timeout=120
+        [quick_command(), "import", "table", str(folder / "answers.csv"), *options],
+        check=False,
+        capture_output=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found = verify(tmp_path / "run")
+    return folder / "run"
+
+
+def test_an_imported_candidate_may_lack_a_task(tmp_path) -> None:
+    answered = [("baseline", "x"), ("baseline", "y"), ("four", "x"), ("six", "x"), ("six", "y")]
+    rows = [f"{variant},{task},{item},1\n" for variant, task in answered for item in "ab"]
+    run = imported(tmp_path, "variant,task,item,correct\n" + "".join(rows), "--task", "task")
+    assert verify(run).problems == ()
+    cell = next(each for each in forgetmeter.open_run(run).run.cells if "six" in each.recipe and each.task == "y")
+    (run / cell.path).unlink()
+    assert verify(run).problems == (f"the answers of {cell.recipe} ({cell.model}) on y are missing",)
+
+
+def test_imported_answers_have_no_models_to_check(tmp_path) -> None:
+    run = imported(tmp_path, "variant,item,correct\nbaseline,a,1\nbaseline,b,0\nfour,a,0\nfour,b,0\n")
+    found = verify(run)
     assert (found.problems, found.unchecked) == ((), ("models: the answers were imported",))
