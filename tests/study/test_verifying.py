@@ -1,7 +1,7 @@
 """Verifying a run: whatever is altered in it is found.
 
-Covers ``study.asking_again``, ``runs.file_checks``, ``results.recomputed``, ``report.report_checks`` and
-``cli.commands.verify_command``.
+Covers ``study.asking_again``, ``runs.file_checks``, ``results.recomputed``, ``results.row_checks``,
+``report.report_checks`` and ``cli.commands.verify_command``.
 """
 
 from __future__ import annotations
@@ -150,6 +150,92 @@ def rewritten(path, change):
     path.write_bytes(parquet_bytes(*change(table, facts)))
 
 
+def with_column(table, name, values):
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, name, pa.array(values, table.schema.field(place).type))
+
+
+@pytest.mark.parametrize("recipe", ["baseline", PRUNED])
+@pytest.mark.parametrize("is_recomputed", [True, False])
+def test_deleted_answers_are_found(copy, recipe, is_recomputed) -> None:
+    def change(table, facts):
+        metrics = {} if is_recomputed else facts["metrics"]
+        return table.slice(3), {**facts, "rows": len(table) - 3, "metrics": metrics}
+
+    rewritten(outcomes_of(copy, recipe), change)
+    assert any("3 items without an answer, and 0 are stated" in problem for problem in verify(copy).problems)
+
+
+@pytest.mark.parametrize("other", ["facts/country_capital/0/0", "facts/none"])
+def test_answers_to_one_item_twice_or_to_none_are_found(copy, other) -> None:
+    def change(table, facts):
+        ids = table["item_id"].to_pylist()
+        return with_column(table, "item_id", [*ids[:-1], ids[0] if "country" in other else other]), facts
+
+    path = outcomes_of(copy, PRUNED)
+    rewritten(path, change)
+    assert (
+        f"{path.relative_to(copy)} is not as it was written: damaged, edited, or of another cell"
+        in verify(copy).problems
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "forge"),
+    [
+        ("rank", lambda rank: rank + 1 if rank > 1 else 1),
+        ("rank", lambda rank: min(rank, 2)),
+        ("margin", lambda margin: margin / 2),
+        ("margin", lambda _: None),
+        ("gold", lambda _: "Paris"),
+        ("prediction", lambda _: "Rome"),
+        ("metric.mrr", lambda _: 1.0),
+        ("metric.p_at_1", lambda value: 1.0 - value),
+        ("metric.p_at_5", lambda value: 1.0 - value),
+    ],
+)
+def test_forged_columns_contradict_the_others(copy, name, forge) -> None:
+    def change(table, facts):
+        return with_column(table, name, [forge(value) for value in table[name].to_pylist()]), {**facts, "metrics": {}}
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    assert any("than its rank" in each or "does not follow from its log" in each for each in verify(copy).problems)
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        *(("facts", name) for name in ("mrr", "mrr_macro", "p_at_5", "p_at_1_macro", "p_at_1_template_0")),
+        *(("divergence", name) for name in ("divergence", "agreement", "ln_perplexity_ratio", "divergence_p90")),
+    ],
+)
+def test_any_forged_mean_is_found(copy, task, name) -> None:
+    def change(table, facts):
+        return table, {**facts, "metrics": {**facts["metrics"], name: facts["metrics"][name] + 0.01}}
+
+    (path,) = (each for each in outcomes_of(copy, PRUNED).parent.glob("*.parquet") if each.name.startswith(task))
+    rewritten(path, change)
+    (problem,) = verify(copy).problems
+    assert f"{name} is stated as" in problem
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"sparsity": 0.9}, "its sparsity is not that of its counts of weights"),
+        ({"selected_zeros": 10**9}, "its counts of zeros and weights contradict one another"),
+        ({"bitmask_bytes": 10**9}, "its sizes contradict one another"),
+    ],
+)
+def test_sizes_that_contradict_one_another_are_found(copy, change, what) -> None:
+    variant = next(each for each in forgetmeter.open_run(copy).run.variants if each.recipe == PRUNED)
+    path = copy / "variants" / variant.id / "variant.json"
+    document = read_record(path.read_bytes(), has_digest=lambda _: True)
+    document["reached"] |= change
+    path.write_bytes(record_json(document))
+    assert f"{PRUNED} ({variant.model}): {what}" in verify(copy).problems
+
+
 def test_a_forged_answer_contradicts_its_margin(copy) -> None:
     def change(table, facts):
         right = [not value for value in table["correct"].to_pylist()]
@@ -172,8 +258,8 @@ def test_a_forged_mean_does_not_follow_from_the_answers(copy) -> None:
 def test_forged_log_likelihoods_are_found_by_asking_again(copy) -> None:
     def change(table, facts):
         lists = [[2 * value for value in each] for each in table["loglikelihoods"].to_pylist()]
-        place, kind = table.schema.get_field_index("loglikelihoods"), table.schema.field("loglikelihoods").type
-        return table.set_column(place, "loglikelihoods", pa.array(lists, kind)), facts
+        margins = [2 * value for value in table["margin"].to_pylist()]
+        return with_column(with_column(table, "loglikelihoods", lists), "margin", margins), facts
 
     rewritten(outcomes_of(copy, PRUNED), change)
     assert verify(copy).problems == ()
