@@ -16,7 +16,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.probes.by_relation import relation_means
 from forgetmeter.probes.lm_eval.judging import SHARES
 from forgetmeter.probes.registry import metrics_of
-from forgetmeter.results.row_checks import Questions, numbers, read_questions, row_problems
+from forgetmeter.results.row_checks import CheckedItems, numbers, read_checked_items, row_problems
 from forgetmeter.runs import layout
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredCell, StoredVariant
@@ -36,8 +36,10 @@ def number_problems(run: Run) -> Iterator[str]:
     """
     imported = bool(run.study.origins)
     tasks = {each.task: each for each in run.tasks}
-    questions = {name: read_questions(each, run.read(each.path), is_imported=imported) for name, each in tasks.items()}
-    unasked = _Unasked(run, questions)
+    questions = {
+        name: read_checked_items(each, run.read(each.path), is_imported=imported) for name, each in tasks.items()
+    }
+    unasked = _Unanswered(run, questions)
     for cell in run.cells:
         table = pq.read_table(io.BytesIO(run.read(cell.path)))
         own = questions.get(cell.task)
@@ -51,10 +53,10 @@ def number_problems(run: Run) -> Iterator[str]:
         yield from (f"{variant.recipe} ({variant.model}): {problem}" for problem in _wrong_sizes(run, variant))
 
 
-class _Unasked:
+class _Unanswered:
     """Finds items without an answer that no cell accounts for."""
 
-    def __init__(self, run: Run, questions: Mapping[str, Questions]) -> None:
+    def __init__(self, run: Run, questions: Mapping[str, CheckedItems]) -> None:
         self._questions = questions
         self._is_imported = bool(run.study.origins)
         self._of_baselines = {
@@ -84,7 +86,7 @@ class _Unasked:
         return cell.precision is None and "dropped" in cell.facts
 
 
-def _wrong_metrics(table: Any, cell: StoredCell, questions: Questions | None, primary: str) -> Iterator[str]:  # noqa: ANN401
+def _wrong_metrics(table: Any, cell: StoredCell, questions: CheckedItems | None, primary: str) -> Iterator[str]:  # noqa: ANN401
     columns = {
         name.removeprefix(METRIC): numbers(table[name]) for name in table.column_names if name.startswith(METRIC)
     }
@@ -106,7 +108,7 @@ def _wrong_metrics(table: Any, cell: StoredCell, questions: Questions | None, pr
             yield f"{name} is stated as {stated:.4f}, and its answers give {value:.4f}"
 
 
-def _means(table: Any, questions: Questions, columns: Mapping[str, Any], primary: str) -> dict[str, float]:  # noqa: ANN401
+def _means(table: Any, questions: CheckedItems, columns: Mapping[str, Any], primary: str) -> dict[str, float]:  # noqa: ANN401
     """Return the means of a built-in probe over items, relations and, of its main metric, templates."""
     fields = [questions.fields[questions.places[item]] for item in table["item_id"].to_pylist()]
     measured = [

@@ -25,7 +25,7 @@ _LM_EVALS = "lm-eval"
 
 
 @dataclass(frozen=True, eq=False)
-class Questions:
+class CheckedItems:
     """A task's items, as far as the checks need them, in order.
 
     Attributes:
@@ -53,7 +53,7 @@ class Questions:
         return found
 
 
-def read_questions(stored: StoredItems, content: bytes, *, is_imported: bool) -> Questions:
+def read_checked_items(stored: StoredItems, content: bytes, *, is_imported: bool) -> CheckedItems:
     """Return the items in an items file.
 
     Args:
@@ -67,7 +67,7 @@ def read_questions(stored: StoredItems, content: bytes, *, is_imported: bool) ->
     table = file.read(columns=["item_id", "gold", "choices", "fields", "among"]).combine_chunks()
     is_lm_evals = str(stored.facts.get("source")).startswith(_LM_EVALS)
     is_built_in = stored.task.partition(":")[0] in TASKS.built_in and not is_imported
-    return Questions(
+    return CheckedItems(
         places={item: place for place, item in enumerate(table["item_id"].to_pylist())},
         gold=table["gold"].to_pylist(),
         fields=[dict(each or ()) for each in table["fields"].to_pylist()],
@@ -79,12 +79,12 @@ def read_questions(stored: StoredItems, content: bytes, *, is_imported: bool) ->
     )
 
 
-def row_problems(table: Any, questions: Questions | None, primary: str) -> Iterator[str]:  # noqa: ANN401 - of arrow
+def row_problems(table: Any, items: CheckedItems | None, primary: str) -> Iterator[str]:  # noqa: ANN401 - of arrow
     """Yield which columns of a table of judged outcomes contradict one another, one sentence per kind.
 
     Args:
         table: The outcomes.
-        questions: The task's items; ``None`` if they are not stored.
+        items: The task's items; ``None`` if they are not stored.
         primary: The task's main metric.
     """
     right = table["correct"].to_numpy()
@@ -100,10 +100,10 @@ def row_problems(table: Any, questions: Questions | None, primary: str) -> Itera
         # An answer that is not a number is wrong, whatever a plug-in's metric says, and has no prediction.
         has_answer = table["prediction"].to_numpy(zero_copy_only=False) != ""
         found[f"is not what its {primary} says"] = (right & (judged == 0)) | (~right & has_answer & (judged == 1))
-    if questions is not None and questions.is_built_in:
+    if items is not None and items.is_built_in:
         found |= _wrong_metrics(table, right, rank)
-    if questions is not None and questions.is_ranked:
-        found["has a rank, margin or text that does not follow from its log-likelihoods"] = _unfounded(table, questions)
+    if items is not None and items.is_ranked:
+        found["has a rank, margin or text that does not follow from its log-likelihoods"] = _unfounded(table, items)
     for what, bad in found.items():
         if bad.any():
             first = table["item_id"][int(np.argmax(bad))].as_py()
@@ -131,25 +131,25 @@ def _wrong_metrics(table: Any, right: NDArray[np.bool_], rank: NDArray[np.float6
     }
 
 
-def _unfounded(table: Any, questions: Questions) -> NDArray[np.bool_]:  # noqa: ANN401
+def _unfounded(table: Any, items: CheckedItems) -> NDArray[np.bool_]:  # noqa: ANN401
     """Return which answers have a rank, margin, prediction or right answer that contradicts their log-likelihoods."""
     columns = [table[name].to_pylist() for name in ("item_id", "rank", "margin", "prediction", "gold")]
     values = table["loglikelihoods"].combine_chunks()
     bad = np.zeros(len(table), dtype=bool)
     for row, (item, rank, margin, prediction, gold) in enumerate(zip(*columns, strict=True)):
-        place = questions.places.get(item)
-        if place is None or rank is None or not questions.gold[place]:
+        place = items.places.get(item)
+        if place is None or rank is None or not items.gold[place]:
             continue
         given = np.asarray(values[row].values, dtype=np.float64)
-        choices = questions.choices(place)
+        choices = items.choices(place)
         # A vocabulary is not stored; other answers may have no log-likelihoods.
         if len(given) != len(choices) or len(choices) < 2:
             continue
-        right = questions.gold[place]
-        texts = None if questions.is_given else (prediction, gold)
+        right = items.gold[place]
+        texts = None if items.is_given else (prediction, gold)
         bad[row] = not any(
             _fits(measure, right, choices, rank, margin, texts)
-            for measure in _measures(given, choices, is_raw=questions.are_clozes or questions.is_given)
+            for measure in _measures(given, choices, is_raw=items.are_clozes or items.is_given)
         )
     return bad
 
