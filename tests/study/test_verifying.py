@@ -1,7 +1,7 @@
 """Verifying a run: whatever is altered in it is found.
 
-Covers ``study.asking_again``, ``runs.file_checks``, ``results.recomputed``, ``report.report_checks`` and
-``cli.commands.verify_command``.
+Covers ``study.asking_again``, ``runs.file_checks``, ``results.recomputed``, ``results.row_checks``,
+``report.report_checks`` and ``cli.commands.verify_command``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.report.written_report import make_report, write_report
 from forgetmeter.runs.record_json import read_record, record_json
-from forgetmeter.runs.tables.metadata import parquet_bytes
+from forgetmeter.runs.tables.items_table import ITEMS_SCHEMA
+from forgetmeter.runs.tables.metadata import is_unchanged, parquet_bytes, read_facts
+from forgetmeter.runs.tables.outcomes_table import OUTCOMES_SCHEMA
 from forgetmeter.study.verifying import verify
 
 FLIPS, NUMBERS = 80, 20
@@ -88,6 +90,31 @@ def test_any_flipped_byte_is_found(copy, seed) -> None:
     assert verify(copy).problems, f"{file.relative_to(copy)} at {place}"
 
 
+def is_seen(content, columns):
+    """Whether a table is seen to differ from what was written."""
+    return read_facts(io.BytesIO(content), columns) is None or is_unchanged(content) is False
+
+
+@pytest.mark.parametrize(("table", "columns"), [("items", ITEMS_SCHEMA), ("variants", OUTCOMES_SCHEMA)])
+def test_any_flipped_byte_of_a_table_is_found(run, table, columns) -> None:
+    content = next((run / table).rglob("*.parquet")).read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    assert not is_seen(content, columns)
+    hidden = [
+        (place, flip)
+        for flip in (1, 16)
+        for place in [*range(4), *range(4, footer, 31), *range(footer, len(content))]
+        if not is_seen(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :], columns)
+    ]
+    assert hidden == []
+
+
+def test_a_table_without_the_digest_of_the_whole_does_not_pass_for_an_earlier_one(run) -> None:
+    content = next((run / "items").rglob("*.parquet")).read_bytes()
+    renamed = content.replace(b"forgetmeter.file_sha256", b"forgetmeter.file_sha255")
+    assert is_unchanged(renamed) is False
+
+
 @pytest.mark.parametrize("seed", range(NUMBERS))
 def test_any_edited_number_is_found(copy, seed) -> None:
     """Edited as a person would: a digit of a record, or a value of a table that pyarrow writes back."""
@@ -123,6 +150,92 @@ def rewritten(path, change):
     path.write_bytes(parquet_bytes(*change(table, facts)))
 
 
+def with_column(table, name, values):
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, name, pa.array(values, table.schema.field(place).type))
+
+
+@pytest.mark.parametrize("recipe", ["baseline", PRUNED])
+@pytest.mark.parametrize("is_recomputed", [True, False])
+def test_deleted_answers_are_found(copy, recipe, is_recomputed) -> None:
+    def change(table, facts):
+        metrics = {} if is_recomputed else facts["metrics"]
+        return table.slice(3), {**facts, "rows": len(table) - 3, "metrics": metrics}
+
+    rewritten(outcomes_of(copy, recipe), change)
+    assert any("3 items without an answer, and 0 are stated" in problem for problem in verify(copy).problems)
+
+
+@pytest.mark.parametrize("other", ["facts/country_capital/0/0", "facts/none"])
+def test_answers_to_one_item_twice_or_to_none_are_found(copy, other) -> None:
+    def change(table, facts):
+        ids = table["item_id"].to_pylist()
+        return with_column(table, "item_id", [*ids[:-1], ids[0] if "country" in other else other]), facts
+
+    path = outcomes_of(copy, PRUNED)
+    rewritten(path, change)
+    assert (
+        f"{path.relative_to(copy)} is not as it was written: damaged, edited, or of another cell"
+        in verify(copy).problems
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "forge"),
+    [
+        ("rank", lambda rank: rank + 1 if rank > 1 else 1),
+        ("rank", lambda rank: min(rank, 2)),
+        ("margin", lambda margin: margin / 2),
+        ("margin", lambda _: None),
+        ("gold", lambda _: "Paris"),
+        ("prediction", lambda _: "Rome"),
+        ("metric.mrr", lambda _: 1.0),
+        ("metric.p_at_1", lambda value: 1.0 - value),
+        ("metric.p_at_5", lambda value: 1.0 - value),
+    ],
+)
+def test_forged_columns_contradict_the_others(copy, name, forge) -> None:
+    def change(table, facts):
+        return with_column(table, name, [forge(value) for value in table[name].to_pylist()]), {**facts, "metrics": {}}
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    assert any("than its rank" in each or "does not follow from its log" in each for each in verify(copy).problems)
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        *(("facts", name) for name in ("mrr", "mrr_macro", "p_at_5", "p_at_1_macro", "p_at_1_template_0")),
+        *(("divergence", name) for name in ("divergence", "agreement", "ln_perplexity_ratio", "divergence_p90")),
+    ],
+)
+def test_any_forged_mean_is_found(copy, task, name) -> None:
+    def change(table, facts):
+        return table, {**facts, "metrics": {**facts["metrics"], name: facts["metrics"][name] + 0.01}}
+
+    (path,) = (each for each in outcomes_of(copy, PRUNED).parent.glob("*.parquet") if each.name.startswith(task))
+    rewritten(path, change)
+    (problem,) = verify(copy).problems
+    assert f"{name} is stated as" in problem
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"sparsity": 0.9}, "its sparsity is not that of its counts of weights"),
+        ({"selected_zeros": 10**9}, "its counts of zeros and weights contradict one another"),
+        ({"bitmask_bytes": 10**9}, "its sizes contradict one another"),
+    ],
+)
+def test_sizes_that_contradict_one_another_are_found(copy, change, what) -> None:
+    variant = next(each for each in forgetmeter.open_run(copy).run.variants if each.recipe == PRUNED)
+    path = copy / "variants" / variant.id / "variant.json"
+    document = read_record(path.read_bytes(), has_digest=lambda _: True)
+    document["reached"] |= change
+    path.write_bytes(record_json(document))
+    assert f"{PRUNED} ({variant.model}): {what}" in verify(copy).problems
+
+
 def test_a_forged_answer_contradicts_its_margin(copy) -> None:
     def change(table, facts):
         right = [not value for value in table["correct"].to_pylist()]
@@ -145,8 +258,8 @@ def test_a_forged_mean_does_not_follow_from_the_answers(copy) -> None:
 def test_forged_log_likelihoods_are_found_by_asking_again(copy) -> None:
     def change(table, facts):
         lists = [[2 * value for value in each] for each in table["loglikelihoods"].to_pylist()]
-        place, kind = table.schema.get_field_index("loglikelihoods"), table.schema.field("loglikelihoods").type
-        return table.set_column(place, "loglikelihoods", pa.array(lists, kind)), facts
+        margins = [2 * value for value in table["margin"].to_pylist()]
+        return with_column(with_column(table, "loglikelihoods", lists), "margin", margins), facts
 
     rewritten(outcomes_of(copy, PRUNED), change)
     assert verify(copy).problems == ()
@@ -195,6 +308,40 @@ def test_missing_and_strange_files_are_named(copy) -> None:
     assert "the items of" in problems
 
 
+def test_a_missing_noise_floor_is_named(copy) -> None:
+    noise = sorted(copy.glob("variants/*/*.noise.json"))
+    assert len(noise) == 2
+    noise[0].unlink()
+    (problem,) = verify(copy).problems
+    assert problem.startswith("the noise floor of ")
+    assert problem.endswith(" on divergence is missing")
+
+
+def test_a_noise_floor_measured_later_is_recorded(tmp_path) -> None:
+    study = {"models": ["standard:decoder"], "tasks": ["facts:templates=0"], "evaluation": {"limit": 1}}
+    study |= {"recipes": [PRUNED], "output": str(tmp_path / "run")}
+    forgetmeter.run(study)
+    assert not forgetmeter.open_run(tmp_path / "run").run.study.has_noise_floor
+    forgetmeter.run({**study, "evaluation": {"limit": 1, "noise_floor": True}})
+    forgetmeter.run(study)
+    assert verify(tmp_path / "run").problems == ()
+    next((tmp_path / "run").glob("variants/*/*.noise.json")).unlink()
+    assert "the noise floor of" in verify(tmp_path / "run").problems[0]
+
+
+def test_answers_of_a_variant_or_a_task_that_the_study_does_not_name_are_found(copy) -> None:
+    path = copy / "study.json"
+    document = read_record(path.read_bytes(), has_digest=lambda _: True)
+    gone = next(each for each in document["variants"] if each["recipe"] == PRUNED)
+    document["variants"].remove(gone)
+    document["identity"]["recipes"].remove(PRUNED)
+    document["identity"]["tasks"].remove("divergence")
+    path.write_bytes(record_json(document))
+    found = verify(copy).problems
+    assert f"variants/{gone['id']} is of no variant in study.json" in found
+    assert "divergence has items or answers, and is no task in study.json" in found
+
+
 def test_a_model_that_is_not_here_is_said_not_to_be_checked(run, model) -> None:
     aside = model.rename(model.with_name("aside"))
     try:
@@ -235,13 +382,30 @@ def test_the_command(copy) -> None:
     assert command(Path(copy) / "items").returncode == 2
 
 
-def test_imported_answers_have_no_models_to_check(tmp_path) -> None:
-    table = tmp_path / "answers.csv"
-    table.write_text("variant,item,correct\nbaseline,a,1\nbaseline,b,0\nfour,a,0\nfour,b,0\n")
-    options = ["--item", "item", "--variant", "variant", "--correct", "correct", "--out", str(tmp_path / "run")]
+def imported(folder, text, *more):
+    (folder / "answers.csv").write_text(text)
+    options = ["--item", "item", "--variant", "variant", "--correct", "correct", "--out", str(folder / "run"), *more]
     done = subprocess.run(
-        [quick_command(), "import", "table", str(table), *options], check=False, capture_output=True, timeout=120
+        [quick_command(), "import", "table", str(folder / "answers.csv"), *options],
+        check=False,
+        capture_output=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    found = verify(tmp_path / "run")
+    return folder / "run"
+
+
+def test_an_imported_candidate_may_lack_a_task(tmp_path) -> None:
+    answered = [("baseline", "x"), ("baseline", "y"), ("four", "x"), ("six", "x"), ("six", "y")]
+    rows = [f"{variant},{task},{item},1\n" for variant, task in answered for item in "ab"]
+    run = imported(tmp_path, "variant,task,item,correct\n" + "".join(rows), "--task", "task")
+    assert verify(run).problems == ()
+    cell = next(each for each in forgetmeter.open_run(run).run.cells if "six" in each.recipe and each.task == "y")
+    (run / cell.path).unlink()
+    assert verify(run).problems == (f"the answers of {cell.recipe} ({cell.model}) on y are missing",)
+
+
+def test_imported_answers_have_no_models_to_check(tmp_path) -> None:
+    run = imported(tmp_path, "variant,item,correct\nbaseline,a,1\nbaseline,b,0\nfour,a,0\nfour,b,0\n")
+    found = verify(run)
     assert (found.problems, found.unchecked) == ((), ("models: the answers were imported",))

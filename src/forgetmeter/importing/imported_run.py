@@ -164,7 +164,10 @@ def _document(run: ImportedRun, plan: Plan) -> dict[str, Any]:
             {"id": variant.id, "model": str(variant.model), "recipe": str(variant.recipe)} for variant in plan.variants
         ],
         "versions": {"forgetmeter": version("forgetmeter")},
-        "imported": {name: {**asdict(each.origin), "notes": list(each.origin.notes)} for name, each in names.items()},
+        "imported": {
+            name: {**asdict(each.origin), "notes": list(each.origin.notes), "tasks": list(each.judgements)}
+            for name, each in names.items()
+        },
     }
 
 

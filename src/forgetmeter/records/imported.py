@@ -16,9 +16,11 @@ class Origin:
         files: SHA-256 of each file by name.
         settings: What the files say about how they were made, such as ``model_args``.
         notes: What a reader of the results must know, such as answers that were left out; one sentence each.
+        tasks: The run's tasks that it has answers to.
     """
 
     tool: str
     files: Mapping[str, str]
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()

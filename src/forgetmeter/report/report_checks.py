@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 from forgetmeter.runs.file_checks import strangers
@@ -16,26 +16,24 @@ def checksums(files: Mapping[str, bytes]) -> bytes:
     return "".join(f"{sha256(content).hexdigest()}  {path}\n" for path, content in sorted(files.items())).encode()
 
 
-def report_problems(location: str) -> Iterator[str]:
-    """Yield which files of a report in a run's folder are not as they were written, one sentence each."""
-    folder = RunFolder(location)
-    others = [path for path in strangers(folder.list()) if path != CHECKSUMS]
-    stated = _stated(folder) if folder.exists(CHECKSUMS) else {}
+def check_report(folder: RunFolder, paths: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return which files of a report are not as they were written, and the paths of files that are of no report.
+
+    Args:
+        folder: A run's folder.
+        paths: Paths of all files in it.
+    """
+    others = [path for path in strangers(paths) if path != CHECKSUMS]
+    stated = _stated(folder) if CHECKSUMS in paths else {}
     if stated is None:
-        yield f"{CHECKSUMS} is not as it was written"
-        return
+        return [f"{CHECKSUMS} is not as it was written"], others
+    problems = []
     for path, digest in stated.items():
         if path not in others:
-            yield f"{path} is missing from the report"
+            problems.append(f"{path} is missing from the report")
         elif sha256(folder.read(path)).hexdigest() != digest:
-            yield f"{path} is not as the report was written"
-
-
-def unknown_files(location: str) -> list[str]:
-    """Return the paths of files in a run's folder that are neither part of the run nor of a report with checksums."""
-    folder = RunFolder(location)
-    stated = (_stated(folder) if folder.exists(CHECKSUMS) else None) or {}
-    return [path for path in strangers(folder.list()) if path != CHECKSUMS and path not in stated]
+            problems.append(f"{path} is not as the report was written")
+    return problems, [path for path in others if path not in stated]
 
 
 def _stated(folder: RunFolder) -> dict[str, str] | None:

@@ -21,6 +21,8 @@ _RECORDS = ("methods", "sources", "imported", "groups")
 _VERSION, _STARTED = "schema_version", "started_in_schema"
 _DIGESTED = 3
 """The first schema version all of whose files have a digest of their content."""
+NOISE_FLOOR = "noise_floor"
+"""Whether the baselines are scored twice; missing if they never were to be."""
 _CONTENT = "model_content"
 """Hashes by model."""
 
@@ -50,7 +52,7 @@ def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
         stored: The content for the run so far.
         new: The content for a run of the extended study.
     """
-    grown = {key: new[key] for key in (_VERSION, "identity", "variants") if key in new}
+    grown = {key: new[key] for key in (_VERSION, NOISE_FLOOR, "identity", "variants") if key in new}
     if stored.get(_VERSION) != new.get(_VERSION):
         grown = {_STARTED: stored.get(_VERSION), **grown, **{key: stored[key] for key in (_STARTED,) if key in stored}}
     records = {key: {**new.get(key, {}), **stored.get(key, {})} for key in _RECORDS}

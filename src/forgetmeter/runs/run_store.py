@@ -15,7 +15,7 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
 from forgetmeter.runs.filesystem import RunFolder, UnreadableError
-from forgetmeter.runs.identity import additions, differences, extended, has_digest, has_digests
+from forgetmeter.runs.identity import NOISE_FLOOR, additions, differences, extended, has_digest, has_digests
 from forgetmeter.runs.intact import CELL, IntactFiles, first_digested
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
@@ -128,7 +128,8 @@ class RunStore:
             stored = self._read_document()
             self._check_same(stored, document)
             is_older = stored["schema_version"] < SCHEMA_VERSION
-            if is_older or any(_changes(stored, document)):
+            has_noise = NOISE_FLOOR in document and NOISE_FLOOR not in stored
+            if is_older or has_noise or any(_changes(stored, document)):
                 # Removed first: once the study no longer lists their cells, these errors could never be removed.
                 for path in obsolete_files(stored, document, self.folder.list()):
                     self.folder.remove(path)

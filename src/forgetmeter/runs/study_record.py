@@ -11,8 +11,10 @@ from forgetmeter.records.imported import Origin
 from forgetmeter.records.packed_source import PackedSource, WeightReading
 from forgetmeter.records.task_group import GroupMetric, TaskGroup
 from forgetmeter.runs.agreement import Names, names_of
+from forgetmeter.runs.identity import NOISE_FLOOR
 from forgetmeter.runs.record_json import is_number
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS, Kind, MethodFacts, Methods
+from forgetmeter.specs.recipe import candidate_recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,11 @@ class StudyRecord:
         return {**(self._identity.get("evaluation") or {}), **others, "schema": schema}
 
     @property
+    def has_noise_floor(self) -> bool:
+        """Whether the baselines were to be scored twice; earlier versions did not record it."""
+        return self.document.get(NOISE_FLOOR) is True
+
+    @property
     def hardware(self) -> Mapping[str, Any]:
         """The machine that started the run."""
         return self.document.get("hardware") or {}
@@ -76,6 +83,14 @@ class StudyRecord:
     def origins(self) -> Mapping[str, Origin]:
         """Where imported answers came from, by variant; empty if the run's answers were not imported."""
         return {name: _origin(said) for name, said in self._records("imported").items()}
+
+    def is_asked(self, recipe: str, task: str) -> bool:
+        """Return whether a variant was to answer a task, which imported candidates need not."""
+        return recipe not in self._tasks_of_imported or task in self._tasks_of_imported[recipe]
+
+    @cached_property
+    def _tasks_of_imported(self) -> Mapping[str, Sequence[str]]:
+        return {candidate_recipe(name): origin.tasks for name, origin in self.origins.items()}
 
     @cached_property
     def sources(self) -> Mapping[str, PackedSource]:
@@ -111,12 +126,14 @@ class StudyRecord:
 
 
 def _origin(said: Mapping[str, Any]) -> Origin:
-    files, settings, notes = said.get("files"), said.get("settings"), said.get("notes")
+    files, settings, notes, tasks = (said.get(key) for key in ("files", "settings", "notes", "tasks"))
     return Origin(
         str(said.get("tool")),
         files if isinstance(files, dict) else {},
         settings if isinstance(settings, dict) else {},
         tuple(map(str, notes)) if isinstance(notes, list) else (),
+        # Earlier versions did not record them.
+        tuple(map(str, tasks)) if isinstance(tasks, list) else (),
     )
 
 

@@ -13,6 +13,7 @@ from forgetmeter.basics.processor import processor_name
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
 from forgetmeter.records.task_group import TaskGroup
+from forgetmeter.runs.identity import NOISE_FLOOR
 from forgetmeter.runs.run_store import SCHEMA_VERSION
 from forgetmeter.specs.model_reference import ModelReference
 
@@ -42,6 +43,7 @@ def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict
         **({"groups": {group.name: _group(group) for group in plan.study.groups}} if plan.study.groups else {}),
         "device": plan.study.evaluation.device,
         "batch_tokens": plan.study.evaluation.batch_tokens or "auto",
+        **({NOISE_FLOOR: True} if plan.study.evaluation.noise_floor else {}),
     }
 
 

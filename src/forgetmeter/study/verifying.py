@@ -10,10 +10,11 @@ from forgetmeter.basics.plural import counted, listed
 from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import locate
-from forgetmeter.report.report_checks import report_problems, unknown_files
+from forgetmeter.report.report_checks import check_report
 from forgetmeter.results.recomputed import number_problems
-from forgetmeter.runs.file_checks import file_problems
+from forgetmeter.runs.file_checks import edited_records, file_problems
 from forgetmeter.runs.run import Run, read_run
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import parse_model_reference
 
 
@@ -58,17 +59,22 @@ def verify(
         UserError: There is no run at the location, or the sample cannot be asked.
     """
     place = str(location)
-    problems, holds, unchecked = list(file_problems(place)), [], []
-    problems += report_problems(place)
-    if others := unknown_files(place):
+    store = RunStore(place)
+    if not store.has_study():
+        store.read_study()
+    paths = store.folder.list()
+    problems, holds, unchecked = list(edited_records(store.folder, paths)), list[str](), list[str]()
+    reported, others = check_report(store.folder, paths)
+    if others:
         unchecked.append(f"{listed(others, 3)}: not part of the run, nor of a report with checksums")
-    if not problems:
-        holds.append("every file is as it was written")
     try:
         run = read_run(place)
-    except UserError:
+    except UserError as error:
         unchecked.append("its numbers, models and answers, as it cannot be read")
-        return Verification(tuple(problems), (), tuple(unchecked))
+        return Verification((*problems, str(error), *reported), (), tuple(unchecked))
+    problems += [*file_problems(run, paths), *reported]
+    if not problems:
+        holds.append("every file is as it was written")
     wrong = list(number_problems(run))
     problems += wrong
     if not wrong:

@@ -18,9 +18,9 @@ UNREADABLE = (OSError, pa.ArrowException)
 
 _KEY = b"forgetmeter"
 _DIGEST = b"forgetmeter.sha256"
-"""Of rows and facts."""
+"""Of rows and facts, and of the name of the digest of the whole file, which earlier versions did not write."""
 _WHOLE = b"forgetmeter.file_sha256"
-"""Of the whole file, with zeros in the place of this digest; earlier versions did not write it."""
+"""Of the whole file, with zeros in the place of this digest."""
 _ZEROS = b"0" * 64
 _OF_64 = b"\x18\x40"
 """How Thrift's compact protocol, in which footers are written, marks a text of 64 bytes."""
@@ -48,7 +48,9 @@ def parquet_bytes(table: pa.Table, facts: Mapping[str, Any]) -> bytes:
     ) as writer:
         writer.write_table(table)
         # Now the stream holds all rows, and only the footer is missing.
-        writer.add_key_value_metadata({_KEY: about, _DIGEST: _digest(stream.getvalue(), about), _WHOLE: _ZEROS})
+        # A file whose digest of the whole cannot be found must not pass for one of an earlier version.
+        rest = _digest(stream.getvalue(), about, _WHOLE)
+        writer.add_key_value_metadata({_KEY: about, _DIGEST: rest, _WHOLE: _ZEROS})
     content = stream.getvalue()
     return _with_digest(content, hashlib.sha256(content).hexdigest().encode())
 
@@ -62,10 +64,10 @@ def is_unchanged(content: bytes) -> bool | None:
         content: The file, whose footer is intact.
     """
     metadata = pq.read_metadata(io.BytesIO(content)).metadata
-    if _DIGEST not in metadata:
-        return None
     if (whole := metadata.get(_WHOLE)) is not None:
         return bool(hashlib.sha256(_with_digest(content, _ZEROS)).hexdigest().encode() == whole)
+    if _DIGEST not in metadata:
+        return None
     footer = _LENGTH + int.from_bytes(content[-_LENGTH:-4], "little")
     return bool(metadata[_DIGEST] == _digest(memoryview(content)[:-footer], metadata[_KEY]))
 
@@ -77,9 +79,10 @@ def _with_digest(content: bytes, digest: bytes) -> bytes:
     return content[:place] + digest + content[place + len(digest) :]
 
 
-def _digest(rows: bytes | memoryview, facts: bytes) -> bytes:
-    digest = hashlib.sha256(rows)
-    digest.update(facts)
+def _digest(*parts: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest().encode()
 
 
