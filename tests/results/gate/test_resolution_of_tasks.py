@@ -87,6 +87,6 @@ def test_in_words(seen) -> None:
         "5",
         "points",
         "97%",
-        "165",
+        "190",
     ]
     assert "as in 1 variant evaluated earlier" in " ".join(text.split())
