@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import groupby
 
 import numpy as np
 from altair.utils.schemapi import debug_mode
 
 from forgetmeter.report.figures.figure import Figure
+from forgetmeter.report.figures.foretold_figure import foretold_figure
 from forgetmeter.report.figures.frontier_figure import frontier_figure, shown_measures
 from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
 from forgetmeter.report.figures.perplexity_figure import perplexity_figure
@@ -18,6 +20,7 @@ from forgetmeter.report.figures.retained_figure import Along, retained_figures
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.measured import perplexity_names
+from forgetmeter.results.foretelling import foretold
 from forgetmeter.results.frontier import MEASURES, frontiers
 from forgetmeter.results.relation_shares import relation_shares
 from forgetmeter.results.retained_curve import RetainedCurve
@@ -46,6 +49,7 @@ class RunFigures:
         removed: Retained share over removed weights, by task.
         recipes: Retained share of recipes not on any curve, by task.
         perplexity: Retained share over perplexity, by task; empty without a task that measures perplexity.
+        foretold: How well cheap numbers rank variants by their retained share, by task.
         tasks: Forgotten share, recipes by tasks; empty with a single model and task.
         relations: Forgotten share, recipes by relations, by task.
         frontier: Retained share over size or speed, by task.
@@ -55,6 +59,7 @@ class RunFigures:
     removed: tuple[TaskFigures, ...]
     recipes: tuple[TaskFigures, ...]
     perplexity: tuple[TaskFigures, ...]
+    foretold: tuple[TaskFigures, ...]
     tasks: tuple[TaskFigures, ...]
     relations: tuple[TaskFigures, ...]
     frontier: tuple[TaskFigures, ...]
@@ -75,6 +80,7 @@ def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> 
             removed=named(_curve_figures(summary, curves, "removed")),
             recipes=named(_recipe_figures(summary, curves)),
             perplexity=named(_perplexity_figures(summary)),
+            foretold=named(_foretold_figures(summary)),
             tasks=named(_task_figures(summary)),
             relations=named(_relation_figures(run)),
             frontier=named(_frontier_figures(summary)),
@@ -150,6 +156,14 @@ def _perplexity_figures(summary: Summary) -> tuple[TaskFigures, ...]:
             figure = perplexity_figure(cells, ratios, summary.methods, text=text)
             if figure is not None:
                 found.setdefault(task.task, []).append(figure)
+    return _by_task(summary, found)
+
+
+def _foretold_figures(summary: Summary) -> tuple[TaskFigures, ...]:
+    found: dict[str, list[Figure]] = {}
+    for (_, task), group in groupby(foretold(summary), key=lambda each: (each.model, each.task)):
+        if (figure := foretold_figure(list(group))) is not None:
+            found.setdefault(task, []).append(figure)
     return _by_task(summary, found)
 
 

@@ -17,7 +17,7 @@ from forgetmeter.report.html.page import PageContent, render_page
 from forgetmeter.report.report_checks import CHECKSUMS, checksums
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.side_by_side import side_by_side
-from forgetmeter.report.words.decision import decisions
+from forgetmeter.report.words.decision import decisions, overview
 from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.gate.gate import Gate
 from forgetmeter.results.results import Results
@@ -60,6 +60,7 @@ def make_report(
         ledger=ledger,
         other=None if other is None else side_by_side(results, other),
         decisions=() if gate is None else decisions(results, gate),
+        overview="" if gate is None else overview(gate),
     )
     files = {PAGE: render_page(content).encode("utf-8", "replace")}
     for each in drawings:

@@ -22,6 +22,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from forgetmeter.report.written_report import make_report, write_report
+from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.results import open_run
 
 MISSING = "no chromium and chromedriver here; install them with: apt-get install chromium chromium-driver"
@@ -257,3 +258,31 @@ def test_touching_a_point_shows_its_text(opened: webdriver.Chrome) -> None:
     opened.execute_script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true, clientX: 50}))", point)
     tip = opened.find_element(By.CSS_SELECTOR, ".tip")
     assert "90.0% pruned: 11.7% retained" in tip.text
+
+
+@pytest.fixture(scope="module")
+def gated(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = open_run(str(page.parent))
+    found = gate(results, margin="3pt", min_retained="97%")
+    folder = tmp_path_factory.mktemp("gated")
+    return Path(write_report(make_report(results, gate=found), str(folder)))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_first_screen_answers_the_readers_question(driver: webdriver.Chrome, gated: Path, width: int) -> None:
+    size(driver, width)
+    driver.get(gated.as_uri())
+    script = """const box = (element) => element.getBoundingClientRect();
+        return Array.from(document.querySelectorAll('.overview, .decision'),
+            (each) => [box(each).top, box(each).right, each.innerText])"""
+    overview, *cards = driver.execute_script(script)
+    # Whether to ship comes before everything else, and is seen without scrolling.
+    assert "variants may ship" in overview[2]
+    assert overview[0] < cards[0][0] < 450
+    assert all(right <= width for _, right, _ in cards)
+    said = cards[0][2]
+    assert said.startswith(("Ship it.", "Do not ship it.", "Cannot tell"))
+    assert "It forgot 5 of the 60 items that the original gets right." in said
+    assert "retained ≥ 97%" in said
+    assert said.count("→") == 3
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width

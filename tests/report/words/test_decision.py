@@ -7,7 +7,7 @@ import pytest
 from made_up_run import MadeUpTask, write_made_up_run
 
 from forgetmeter.cli.commands.report_command import report_command
-from forgetmeter.report.words.decision import decisions
+from forgetmeter.report.words.decision import decisions, overview
 from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.results import open_run
 
@@ -31,7 +31,8 @@ def test_what_a_reader_needs(run) -> None:
     assert (pruned.verdict, pruned.answer, rounded.answer) == ("FAIL", "Do not ship it.", "Do not ship it.")
     assert pruned.saves == "0.011 MB, 58.7% of the original's 0.018 MB"
     assert [check.verdict for check in pruned.checks] == ["FAIL", "PASS"]
-    assert pruned.checks[0].text.startswith("drop ≤ 2 points (plain): 20.0 [")
+    assert pruned.checks[0].text == "drop ≤ 2 points (plain)"
+    assert pruned.checks[0].seen.startswith("20.0 [")
     said = "It forgot 80 of the 320 items that the original gets right. Those that the original was surest of:"
     assert pruned.forgotten == said
     ledger = results.ledgers(PRUNED)[0]
@@ -43,10 +44,23 @@ def test_what_a_reader_needs(run) -> None:
     )
 
 
+def test_how_many_may_ship(run) -> None:
+    results = open_run(run)
+    assert overview(gate(results, margin="2pt")) == f"1 of 2 variants may ship: {ROUNDED}. 1 may not."
+    assert overview(gate(results, margin="2pt", max_size="60%")) == "None of 2 variants may ship. 2 may not."
+    assert overview(gate(results, margin="2pt", recipes=[ROUNDED])) == ""
+    both = overview(gate(results, margin="50pt"))
+    assert both.startswith(f"2 of 2 variants may ship; the smallest is {PRUNED} (0.011 MB, 58.7% of the original's")
+    unknown = overview(gate(results, margin="20pt"))
+    assert unknown == f"1 of 2 variants may ship: {ROUNDED}. 1 cannot be told yet."
+
+
 def test_the_report_begins_with_it_on_request(run, tmp_path) -> None:
     report_command(run, out=str(tmp_path / "gated"), margin="2pt")
     page = (tmp_path / "gated" / "report.html").read_text("utf-8")
     assert page.index("Do not ship it.") < page.index('class="answers"')
     assert page.count('class="decision ') == 2
+    assert "1 of 2 variants may ship" in page
+    assert "<summary>" not in page[page.index('id="answer"') : page.index('class="answers"')]
     report_command(run, out=str(tmp_path / "plain"))
     assert 'class="decision ' not in (tmp_path / "plain" / "report.html").read_text("utf-8")

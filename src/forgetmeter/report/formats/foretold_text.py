@@ -9,9 +9,8 @@ from itertools import groupby
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.words.numbers import MISSING
+from forgetmeter.report.words.numbers import MISSING, correlation_interval
 from forgetmeter.results.foretelling import Foretold
-from forgetmeter.statistics.paired import Estimate
 
 _HOW_TO_READ = (
     "Spearman's rank correlation with the share of the baseline's right answers that are still right, over variants, "
@@ -30,8 +29,8 @@ def foretold_text(found: Sequence[Foretold], *, width: int) -> Text:
                 each.number,
                 each.source or MISSING,
                 str(each.variants),
-                _interval(each.correlation),
-                _interval(each.at_equal_size),
+                correlation_interval(each.correlation),
+                correlation_interval(each.at_equal_size),
             )
             for each in group
         ]
@@ -40,13 +39,9 @@ def foretold_text(found: Sequence[Foretold], *, width: int) -> Text:
             Column("number"),
             Column("measured on"),
             Column("variants", align="right"),
-            Column("rank correlation [95%]"),
-            Column("at equal size [95%]"),
+            Column("rank correlation [95%]", align="right"),
+            Column("at equal size [95%]", align="right"),
         ]
         text.append_text(in_columns(columns, rows, width=width))
         text.append("\n")
     return text.append(textwrap.fill(_HOW_TO_READ, width) + "\n", "dim") if text else text
-
-
-def _interval(estimate: Estimate | None) -> str:
-    return MISSING if estimate is None else f"{estimate.value:5.2f} [{estimate.low:5.2f}, {estimate.high:5.2f}]"

@@ -35,6 +35,7 @@ from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
 
+_FIRST_DECISIONS = 6
 _PACKAGE = "forgetmeter.report.html"
 
 
@@ -47,6 +48,7 @@ class PageContent:
         ledger: What was forgotten and gained.
         other: Comparison with another run, on request.
         decisions: The verdicts of a gate, on request.
+        overview: How many variants may ship; empty without a gate or for a single variant.
     """
 
     run: Run
@@ -58,6 +60,7 @@ class PageContent:
     ledger: LedgerData
     other: SideBySide | None = None
     decisions: Sequence[Decision] = ()
+    overview: str = ""
 
 
 def render_page(content: PageContent) -> str:
@@ -114,6 +117,8 @@ def render_page(content: PageContent) -> str:
         groups=run_facts(content.run, content.summary),
         other=content.other,
         decisions=content.decisions,
+        overview=content.overview,
+        first_decisions=_FIRST_DECISIONS,
         draw=_Drawings(content.drawn),
     )
     return page.strip() + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,12 +23,14 @@ class CheckLine:
 
     Attributes:
         verdict: The verdict.
-        text: The condition, what it is about, and what was observed.
+        text: The condition, and what it is about.
+        seen: What was observed, with its interval; empty if nothing was.
         remark: What would decide it, or why it is not measured; may be empty.
     """
 
     verdict: GateVerdict
     text: str
+    seen: str
     remark: str
 
 
@@ -60,6 +63,24 @@ def decisions(results: Results, gate: Gate) -> tuple[Decision, ...]:
     return tuple(_decision(results, each) for each in gate.variants)
 
 
+def overview(gate: Gate) -> str:
+    """Return how many variants may ship, and the smallest of them; empty for a single variant."""
+    if len(gate.variants) < 2:
+        return ""
+    counts = Counter(each.verdict for each in gate.variants)
+    passed = [each for each in gate.variants if each.verdict == "PASS"]
+    said = f"{counts['PASS'] or 'None'} of {len(gate.variants)} variants may ship"
+    sized = [(each.bytes, each) for each in passed if each.bytes is not None]
+    if len(passed) > 1 and sized:
+        smallest = min(sized, key=lambda pair: pair[0])[1]
+        said += f"; the smallest is {variant_name(smallest.recipe)} ({size_in_words(smallest)})"
+    elif passed:
+        said += f": {variant_name(passed[0].recipe)}"
+    others = {"may not": counts["FAIL"], "cannot be told yet": counts["INCONCLUSIVE"] + counts["UNMEASURED"]}
+    rest = [f"{number} {what}" for what, number in others.items() if number]
+    return f"{said}. {', '.join(rest).capitalize()}." if rest else f"{said}."
+
+
 def _decision(results: Results, variant: VariantGate) -> Decision:
     done = {cell.task for cell in results.summary.cells if (cell.model, cell.recipe) == (variant.model, variant.recipe)}
     ledgers = results.ledgers(variant.recipe, model=variant.model) if done else ()
@@ -80,8 +101,8 @@ def _decision(results: Results, variant: VariantGate) -> Decision:
 
 def _line(result: CheckResult) -> CheckLine:
     about = subject(result.check)
-    seen = f": {observed(result)}" if result.measured is not None else ""
-    return CheckLine(result.verdict, f"{result.check.condition} ({about}){seen}", remark(result))
+    seen = "" if result.measured is None else observed(result)
+    return CheckLine(result.verdict, f"{result.check.condition} ({about})", seen, remark(result))
 
 
 def _forgotten(gone: Sequence[LedgerEntry], known: Sequence[LedgerEntry], tasks: Sequence[str]) -> str:

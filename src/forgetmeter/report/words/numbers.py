@@ -41,6 +41,11 @@ def points_interval(estimate: Estimate) -> str:
     return f"{points(estimate.value)} {interval(estimate)}"
 
 
+def correlation_interval(estimate: Estimate | None) -> str:
+    """Return a correlation with its interval."""
+    return MISSING if estimate is None else f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, without a unit."""
     return _signless(100 * share, 1)
