@@ -44,6 +44,8 @@ def test_a_policy_is_read_with_its_hash(tmp_path) -> None:
         ("", "gate.yaml:1: a policy is a mapping"),
         ("version: 2\nconditions:\n- drop: {max: 1pt}", "gate.yaml:1: version must be 1, not '2'"),
         ("conditions:\n- drop: {max: 1pt}", "version must be 1, not 'None'"),
+        ("conditions:\n- drop: {max: 1pt}\nversion: true", "gate.yaml:3: version must be 1, not 'True'"),
+        ("conditions:\n- drop: {max: 1pt}\nversion: 1.0", "gate.yaml:3: version must be 1, not '1.0'"),
         ("version: 1\nconditions: []", "gate.yaml:2: conditions must be a list"),
         ("version: 1\nmargin: 1pt\nconditions:\n- drop: {max: 1pt}", "gate.yaml:2: unknown key 'margin'"),
         ("version: 1\nconditions:\n- dropp: {max: 1pt}", "gate.yaml:3: unknown quantity 'dropp'; did you mean 'drop'"),
@@ -52,6 +54,22 @@ def test_a_policy_is_read_with_its_hash(tmp_path) -> None:
         ("version: 1\nconditions:\n- drop: {max: 1}", "gate.yaml:3: '1' is ambiguous"),
         ("version: 1\nconditions:\n- drop:\n    max: 1pt\n    task: [a]", "gate.yaml:5: unknown key 'task' in drop"),
         ("version: 1\nconditions:\n- drop: {max: 1pt, tasks: piqa}", "tasks must be a list of names, not 'piqa'"),
+        ("version: 1\nconditions:\n- drop:\n    max: 1pt\n    tasks:", "gate.yaml:5: tasks must be a list of names"),
+        ("version: 1\nconditions:\n- drop:\n    max: 1pt\n    tasks: []", "gate.yaml:5: tasks must be a list of names"),
+        ("version: 1\nconditions:\n- drop: {max: 1pt, tasks: 5}", "gate.yaml:3: tasks must be a list of names"),
+        ("version: 1\nconditions:\n- drop: {max: 1pt, by: }", "gate.yaml:3: unknown extent 'None'"),
+        ("version: 1\nconditions:\n- drop: {max: 1pt, by: [task]}", "gate.yaml:3: unknown extent"),
+        ("version: 1\nconditions:\n- divergence: {max: 1, statistic: }", "gate.yaml:3: unknown statistic 'None'"),
+        ("version: 1\nconditions:\n- divergence: {max: .inf}", "gate.yaml:3: 'Infinity' is not a valid limit"),
+        ("version: 1\nconditions:\n- drop: {max: -1pt}", "gate.yaml:3: '-1pt' is not a valid limit"),
+        ("version: 1\nconditions:\n- &a drop: {max: *a}", "gate.yaml"),
+        ("version: 1\nconditions:\n- drop: &a {max: 1pt, <<: *a}", "gate.yaml"),
+        ('version: 1\nconditions:\n- "a\\nb": {max: 1pt}', "gate.yaml:3: unknown quantity 'a b'"),
+        ("version: 1\nconditions:\n- drop: {max: " + "9" * 5000 + "}", "gate.yaml"),
+        ("version: 1\nconditions:\n- drop: {max: 0x" + "f" * 5000 + "}", "gate.yaml:3: "),
+        ("version: 1\nconditions:\n- size: {max: " + "9" * 5000 + "B}", "gate.yaml:3: "),
+        ("version: 1\nconditions:\n-", "gate.yaml:3: a condition is one quantity"),
+        ("version: 1\nconditions: {drop: {max: 1pt}}", "gate.yaml:2: conditions must be a list"),
         ("version: 1\nconditions:\n- drop: {max: 1pt, by: item}", "unknown extent 'item'"),
         ("version: 1\nconditions:\n- divergence: {max: 1, statistic: max}", "unknown statistic 'max'"),
         ("version: 1\nconditions:\n- size: {max: 50%, tasks: [a]}", "unknown key 'tasks' in size"),
@@ -64,6 +82,13 @@ def test_mistakes_name_their_line(tmp_path, text, words) -> None:
     with pytest.raises(UserError) as caught:
         read_policy(written(tmp_path, text))
     assert words in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert "\n" not in str(caught.value)
+
+
+def test_small_numbers_and_aliases_are_read(tmp_path) -> None:
+    text = "version: 1\nconditions:\n- divergence: {max: 0.00005}\n- divergence: &a {max: 5e-05}\n- divergence: *a"
+    assert [each.limit for each in read_policy(written(tmp_path, text)).conditions] == [5e-5] * 3
 
 
 def test_all_mistakes_are_reported_together(tmp_path) -> None:

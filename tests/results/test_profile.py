@@ -164,3 +164,8 @@ def test_provenance_says_what_computed_the_answers_and_with_what(results: Result
     assert computed == [f"  {processor_name()}, {instructions}, 1 thread: 6 cells"]
     assert f"  torch: {torch.__version__}" in said
     assert [line for line in said if line.startswith("  standard:decoder: content ")]
+
+
+def test_the_family_of_a_model_is_recorded(results: Results) -> None:
+    recorded = {each.model: each.facts["family"] for each in results.run.variants if "family" in each.facts}
+    assert recorded == {"standard:decoder": "decoder", "standard:encoder-decoder": "encoder-decoder"}

@@ -21,6 +21,8 @@ from forgetmeter.specs.budget import Budget, parse_budget
         ("2KiB", 2048),
         ("1.5 GB", 1_500_000_000),
         ("1MiB", 1_048_576),
+        ("0.00005", 0),
+        ("0.123456789", 123),
     ],
 )
 def test_shares_and_sizes(text: str, most: int) -> None:
@@ -43,11 +45,16 @@ def test_shares_and_sizes(text: str, most: int) -> None:
         ("200", "allowed: a share such as 0.5 or 50%, or a size such as 200MB"),
         ("120%", "is not a valid share"),
         ("0MB", "is less than one byte"),
+        ("9" * 5000 + "B", "99…99"),
+        ("9" * 5000 + "B", "is too large"),
+        ("9" * 5000, "is not a valid share"),
+        ("٣MB", "is not a valid size"),
     ],
 )
 def test_invalid_sizes_are_refused(text: str, says: str) -> None:
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=says) as caught:
         parse_budget(text)
+    assert len(str(caught.value)) < 250
 
 
 def test_a_share_rounds_down() -> None:

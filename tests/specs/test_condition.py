@@ -23,6 +23,10 @@ from forgetmeter.specs.condition import Condition, parse_limit
         ("divergence", "0.05", 0.05),
         ("divergence", "2 nats", 2.0),
         ("agreement", ".9", 0.9),
+        ("divergence", 0.00005, 0.00005),
+        ("divergence", "5e-5 nats", 0.00005),
+        ("drop", 0.00005, 0.00005),
+        ("size", 0.00005, Budget(share=0.00005)),
         ("size", "50%", Budget(share=0.5)),
         ("size", "200MB", Budget(size=200_000_000)),
     ],
@@ -48,11 +52,23 @@ def test_limits_are_read(quantity, value, limit) -> None:
         ("retained", "98pt", "not a valid limit"),
         ("divergence", "5%", "a number of nats"),
         ("size", "0", "not a valid share"),
+        ("size", 1e-400, "not a valid share"),
+        ("size", "9" * 5000 + "B", "is too large"),
+        ("divergence", "9" * 5000, "9…9.*' is not a valid limit of divergence"),
+        ("divergence", "1e999", "not a valid limit"),
+        ("divergence", float("inf"), "not a valid limit"),
+        ("divergence", float("nan"), "not a valid limit"),
+        ("drop", -0.01, "not a valid limit"),
+        pytest.param("drop", 16**5000, "not a valid limit", id="too many digits for Python's text"),
+        ("drop", "٣pt", "not a valid limit"),
+        ("drop", "1\n2", "'1 2' is not a valid limit"),
     ],
 )
 def test_what_could_mean_two_things_is_refused(quantity, value, words) -> None:
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as caught:
         parse_limit(quantity, value)
+    assert len(str(caught.value)) < 250
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.errors import ManyUserError, UserError, refuse
+from forgetmeter.specs.budget import shortened
 from forgetmeter.specs.condition import EXTENTS, QUANTITIES, STATISTICS, Condition, Quantity, parse_limit
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.yaml_lines import YamlWithLines, read_yaml
@@ -89,8 +91,10 @@ class _Reader:
         for key in data:
             if key not in _KEYS:
                 self._wrong((str(key),), unknown("key", key, _KEYS))
-        if data.get("version") != VERSION:
-            self._wrong(("version",), f"version must be {VERSION}, not '{data.get('version')}'")
+        version = data.get("version")
+        # In Python, true and 1.0 equal 1.
+        if type(version) is not int or version != VERSION:
+            self._wrong(("version",), f"version must be {VERSION}, not '{shortened(str(version))}'")
         entries = data.get("conditions")
         if not isinstance(entries, list) or not entries:
             self._wrong(("conditions",), "conditions must be a list with at least one, such as '- drop: {max: 1pt}'")
@@ -129,8 +133,11 @@ class _Reader:
     def _read(self, at: tuple[str | int, ...], quantity: Quantity, options: Mapping[str, Any]) -> Condition | None:
         tasks, extent = options.get("tasks", []), options.get("by", "task")
         statistic = str(options.get("statistic", "mean"))
-        if not isinstance(tasks, list) or not all(isinstance(each, str) for each in tasks):
-            self._wrong((*at, "tasks"), f"tasks must be a list of names, not '{tasks}'")
+        if "tasks" in options and not (
+            isinstance(tasks, list) and tasks and all(isinstance(each, str) for each in tasks)
+        ):
+            self._wrong((*at, "tasks"), f"tasks must be a list of names, not '{shortened(str(tasks))}'")
+            tasks = []
         if extent not in EXTENTS:
             self._wrong((*at, "by"), unknown("extent", extent, EXTENTS))
         if statistic not in STATISTICS:
@@ -144,7 +151,7 @@ class _Reader:
         return Condition(quantity, limit, tuple(tasks), extent, statistic, source)
 
     def _wrong(self, at: tuple[str | int, ...], problem: str) -> None:
-        self._problems.append(f"{self._name}:{self._document.line(at)}: {problem}")
+        self._problems.append(f"{self._name}:{self._document.line(at)}: {visible_line(problem)}")
 
 
 def _bound(quantity: Quantity) -> str:

@@ -107,7 +107,7 @@ class LocalExecutor:
         work.checkpoints[model].location.refuse_changed()
         cells = [cell for cell in work.cells if cell.variant.source == model]
         with threads_for(loaded.model):
-            facts = {"load_seconds": time.perf_counter() - start}
+            facts: dict[str, float | str] = {"load_seconds": time.perf_counter() - start, "family": loaded.family}
             if evaluation.profile:
                 facts["product_rate"] = product_rate(loaded.model.dtype, loaded.model.device)
             yield _ModelWork(work, progress, loaded, cells, processes=self._processes, facts=facts)
@@ -276,7 +276,7 @@ class _ModelWork(_CellWork):
         cells: Sequence[Cell],
         *,
         processes: int,
-        facts: Mapping[str, float],
+        facts: Mapping[str, float | str],
     ) -> None:
         super().__init__(work, progress)
         self._loaded = loaded

@@ -61,17 +61,22 @@ def _values(metrics: Sequence[Metric], cell: MeasuredSummary) -> tuple[str, ...]
     return tuple(
         text
         for metric in metrics
-        for text in (_value(metric, cell), *([_number(cell.ratios.get(metric.name))] if metric.ratio else []))
+        for text in (metric_value(metric, cell), *([metric_ratio(metric, cell)] if metric.ratio else []))
     )
 
 
-def _value(metric: Metric, cell: MeasuredSummary) -> str:
+def metric_value(metric: Metric, cell: MeasuredSummary) -> str:
     """Return a metric's value, with its interval if it is a mean; those of quantiles would make tables too wide."""
     estimate = cell.intervals.get(metric.name) if metric.weight else None
     if metric.is_share:
         return percent(cell.metrics.get(metric.name)) if estimate is None else percent_interval(estimate)
     value = _number(cell.metrics.get(metric.name))
     return value if estimate is None else f"{value} [{_number(estimate.low)}, {_number(estimate.high)}]"
+
+
+def metric_ratio(metric: Metric, cell: MeasuredSummary) -> str:
+    """Return a metric's ratio to the baseline's value."""
+    return _number(cell.ratios.get(metric.name))
 
 
 def _number(value: float | None) -> str:

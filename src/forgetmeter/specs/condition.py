@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.budget import Budget, parse_budget
+from forgetmeter.specs.budget import Budget, decimal_text, parse_budget, shortened
 
 Quantity = Literal["drop", "retained", "accuracy", "divergence", "agreement", "size"]
 Extent = Literal["task", "relation", "all"]
@@ -22,7 +23,7 @@ STATISTICS: Mapping[str, str] = {
 }
 """Statistics of the divergence over tokens: how a policy names them, and the metrics of the task ``divergence``."""
 
-_FORM = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z%]*)\s*", re.IGNORECASE)
+_FORM = re.compile(r"\s*((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*", re.IGNORECASE)
 _POINT_UNITS = ("pt", "pts", "pp")
 _NAT_UNITS = ("", "nat", "nats")
 
@@ -78,8 +79,8 @@ def parse_limit(quantity: Quantity, value: object) -> float | Budget:
         UserError: The value is not valid, or could mean two things, such as ``1`` for a drop.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise UserError(f"'{value}' is not a valid limit ({QUANTITIES[quantity].allowed})")
-    return QUANTITIES[quantity].parse(str(value))
+        raise UserError(f"'{shortened(str(value))}' is not a valid limit ({QUANTITIES[quantity].allowed})")
+    return QUANTITIES[quantity].parse(value if isinstance(value, str) else decimal_text(value))
 
 
 def _points(text: str) -> float:
@@ -88,13 +89,15 @@ def _points(text: str) -> float:
         return _at_most_one(number / 100, text, "drop")
     if unit == "%":
         raise UserError(
-            f"'{text}' is ambiguous: for {number:g} points of accuracy write {number:g}pt; for a share of what the "
-            f"baseline knew, limit what is retained to at least {100 - number:g}%"
+            f"'{shortened(text)}' is ambiguous: for {number:g} points of accuracy write {number:g}pt; for a share of "
+            f"what the baseline knew, limit what is retained to at least {100 - number:g}%"
         )
     if unit:
         raise _invalid(text, "drop")
     if number >= 1:
-        raise UserError(f"'{text}' is ambiguous: write {number:g}pt for {number:g} points of accuracy, or a share < 1")
+        raise UserError(
+            f"'{shortened(text)}' is ambiguous: write {number:g}pt for {number:g} points of accuracy, or a share < 1"
+        )
     return number
 
 
@@ -117,7 +120,7 @@ def _nats(text: str) -> float:
 
 def _parts(text: str, quantity: Quantity) -> tuple[float, str]:
     found = _FORM.fullmatch(text)
-    if found is None:
+    if found is None or not math.isfinite(float(found.group(1))):
         raise _invalid(text, quantity)
     return float(found.group(1)), found.group(2).lower()
 
@@ -129,7 +132,7 @@ def _at_most_one(share: float, text: str, quantity: Quantity) -> float:
 
 
 def _invalid(text: str, quantity: Quantity) -> UserError:
-    return UserError(f"'{text}' is not a valid limit of {quantity} ({QUANTITIES[quantity].allowed})")
+    return UserError(f"'{shortened(text)}' is not a valid limit of {quantity} ({QUANTITIES[quantity].allowed})")
 
 
 def _points_in_words(limit: float | Budget) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from made_up_run import MadeUpTask, write_made_up_run
 
 from forgetmeter.report.formats.methods_latex import methods_latex, references_bibtex
+from forgetmeter.results.compared.measured import MeasuredSummary
 from forgetmeter.results.results import open_run
+from forgetmeter.statistics.paired import Estimate
 
 PRUNED = "l1_unstructured:overall:0.5"
 
@@ -39,3 +42,39 @@ def test_it_says_what_was_compared(tmp_path) -> None:
     assert r"\texttt{a\_b} (200 items in 10 relations) and \texttt{c} (50 items)" in text
     assert r"for 2 comparisons, is below 0.05" in text
     assert not re.search(r"(?<!\\)%", text)
+    assert r"All of them answered the same items" in text
+
+
+def test_it_says_which_items_were_not_answered(tmp_path) -> None:
+    found = summary(tmp_path, MadeUpTask("a_b", 200), MadeUpTask("c", 50), MadeUpTask("d", 50))
+    cells = [
+        replace(cell, items=120) if (cell.recipe, cell.task) == (PRUNED, "a_b") else cell
+        for cell in found.cells
+        if (cell.recipe, cell.task) != (PRUNED, "c")
+    ]
+    text = methods_latex(replace(found, cells=tuple(cells)))
+    assert "All of them answered" not in text
+    assert r"each model answered 120 to 200 items of \texttt{a\_b}; 1 model answered 50 items of \texttt{c}." in text
+    assert r"no model answered \texttt{d}" in methods_latex(replace(found, cells=tuple(cells[:2])))
+
+
+def test_it_says_where_imported_answers_are_from(tmp_path) -> None:
+    found = summary(tmp_path, MadeUpTask("c", 50))
+    said = {"tool": "lm-eval 0.4", "files": {}, "settings": {}, "notes": []}
+    study = replace(found.study, document={**found.study.document, "imported": {"answers:a": said, "answers:b": said}})
+    assert "not computed by forgetmeter but imported from lm-eval 0.4." in methods_latex(replace(found, study=study))
+
+
+def test_it_says_what_was_measured_on_texts(tmp_path) -> None:
+    found = summary(tmp_path, MadeUpTask("c", 50))
+    metrics = {"divergence": 0.1, "agreement": 0.9}
+    intervals = {name: Estimate(value, value - 0.05, value + 0.05) for name, value in metrics.items()}
+    cell = MeasuredSummary("org/made-up", PRUNED, "divergence", 10, metrics, intervals=intervals)
+    text = methods_latex(replace(found, measured=(cell,)))
+    assert "Kullback--Leibler" in text
+    assert "Top-1 agreement" in text
+    assert "korn1998confidence" in references_bibtex(text)
+    assert "Kullback" not in methods_latex(found)
+    assert "zero and beyond the share" in methods_latex(
+        replace(found, cells=tuple(replace(each, noise_floor=0.01) for each in found.cells))
+    )

@@ -161,6 +161,22 @@ def test_wrong_requests_are_refused(run, options, words) -> None:
         gate(run, **options)
 
 
+def test_all_unknown_tasks_are_reported_with_their_lines(run, tmp_path) -> None:
+    policy = tmp_path / "gate.yaml"
+    policy.write_text(
+        "version: 1\nconditions:\n- drop: {max: 1pt, tasks: [plane, plain, prob]}\n- retained: {min: 98%, tasks: [x]}\n"
+        "- divergence: {max: 1}\n"
+    )
+    with pytest.raises(UserError) as caught:
+        gate(run, policy=policy)
+    assert [line.partition(" in this run")[0] for line in str(caught.value).splitlines()] == [
+        "gate.yaml:3: unknown task 'plane'",
+        "gate.yaml:3: unknown task 'prob'",
+        "gate.yaml:4: unknown task 'x'",
+        "gate.yaml:5: divergence needs a divergence task, and the run has none",
+    ]
+
+
 def test_a_relation_needs_relations(run, tmp_path) -> None:
     policy = tmp_path / "gate.yaml"
     policy.write_text("version: 1\nconditions:\n- drop: {max: 30pt, tasks: [plain], by: relation}\n")

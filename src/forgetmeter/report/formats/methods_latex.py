@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from forgetmeter.basics.plural import counted, joined
+from forgetmeter.probes.on_text.divergence import AGREEMENT, DIVERGENCE
+from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.formats.show_latex import escaped_latex
 from forgetmeter.report.words.recipe_words import variant_noun
-from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.results.summary import Summary
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
 from forgetmeter.version import __version__
@@ -75,7 +77,7 @@ _REFERENCES = {
 
 def methods_latex(summary: Summary) -> str:
     """Return a paragraph on what was compared on which items, and how it was tested."""
-    sentences = [*_compared(summary), *_tested(summary)]
+    sentences = [*_compared(summary), *_tested(summary), *_measured(summary)]
     return " ".join(sentences) + "\n"
 
 
@@ -92,11 +94,13 @@ def _compared(summary: Summary) -> Iterator[str]:
     names = joined(rf"\texttt{{{escaped_latex(model)}}}" for model in models)
     version = summary.study.versions.get("forgetmeter", __version__)
     yield (
-        f"We compared {counted(len(recipes), noun)} of {names} with the original, using forgetmeter "
-        f"{escaped_latex(version)}~\\cite{{forgetmeter}}, which builds on \\citet{{namburi2023cost}}."
+        f"We compared {counted(len(recipes), noun)} of {names} with the original{'s' if len(models) > 1 else ''}, "
+        f"using forgetmeter {escaped_latex(version)}~\\cite{{forgetmeter}}, which builds on \\citet{{namburi2023cost}}."
     )
+    if tools := list(dict.fromkeys(origin.tool for origin in summary.study.origins.values())):
+        yield f"The answers were not computed by forgetmeter but imported from {escaped_latex(joined(tools))}."
     if summary.tasks:
-        yield f"All of them answered the same items: {joined(map(_task, summary.tasks))}."
+        yield from _asked(summary)
     settings = summary.study.settings
     if settings.get("dtype"):
         limit = settings.get("limit")
@@ -104,9 +108,34 @@ def _compared(summary: Summary) -> Iterator[str]:
         yield f"Models were evaluated in {escaped_latex(str(settings['dtype']))}{only}."
 
 
-def _task(task: TaskSummary) -> str:
-    relations = f" in {counted(task.relations, 'relation')}" if task.relations else ""
-    return rf"\texttt{{{escaped_latex(task.task)}}} ({counted(task.items, 'item')}{relations})"
+def _asked(summary: Summary) -> Iterator[str]:
+    everyone = len(summary.variants)
+    names, partial = [], []
+    for task in summary.tasks:
+        answered = [cell.items for cell in summary.all_cells if cell.task == task.task]
+        # Without stored items, the task's number of items is that of one of the cells.
+        size = max([task.items, *answered])
+        relations = f" in {counted(task.relations, 'relation')}" if task.relations else ""
+        names.append(rf"\texttt{{{escaped_latex(task.task)}}} ({counted_things(task.task, size)}{relations})")
+        if answered != [size] * everyone:
+            partial.append(_partial(task.task, answered, everyone))
+    if not partial:
+        yield f"All of them answered the same items: {joined(names)}."
+        return
+    yield (
+        f"The items were those of {joined(names)}. Not every one of the {everyone} models, originals included, "
+        f"answered all of them: {'; '.join(partial)}. Accuracies are over all items that a model answered, drops in "
+        "accuracy and retained shares over those that the original answered, too."
+    )
+
+
+def _partial(task: str, answered: Sequence[int], everyone: int) -> str:
+    name = rf"\texttt{{{escaped_latex(task)}}}"
+    if not answered:
+        return f"no model answered {name}"
+    models = "each model" if len(answered) == everyone else counted(len(answered), "model")
+    low, high = min(answered), max(answered)
+    return f"{models} answered {'' if low == high else f'{low:,} to '}{counted_things(task, high)} of {name}"
 
 
 def _tested(summary: Summary) -> Iterator[str]:
@@ -126,11 +155,30 @@ def _tested(summary: Summary) -> Iterator[str]:
     if any(cell.precision is not None for cell in compared):
         yield (
             "Evaluation of some variants stopped once their drop was known precisely enough; their intervals and "
-            "p-values are valid at any stopping time~\\cite{waudbysmith2024estimating}."
+            "p-values are instead valid at any stopping time~\\cite{waudbysmith2024estimating}."
         )
+    beyond = "beyond zero and beyond the share of items that change when the original is scored twice"
     yield (
         "A drop is called significant if the p-value of McNemar's exact test~\\cite{mcnemar1947note}, corrected by "
         f"Holm's method~\\cite{{holm1979simple}} for {counted(len(compared), 'comparison')}, is below 0.05 and its "
-        "whole interval lies on one side of zero. Retained is the share of the items that the original answers "
-        "correctly and that the compressed model still answers correctly."
+        f"whole interval lies {beyond if any(cell.noise_floor for cell in compared) else 'on one side of zero'}. "
+        "Retained is the share of the items that the original answers correctly and that the compressed model still "
+        "answers correctly."
     )
+
+
+def _measured(summary: Summary) -> Iterator[str]:
+    names = {name for cell in summary.measured if cell.recipe != BASELINE for name in cell.metrics}
+    if DIVERGENCE in names:
+        yield (
+            "Divergence is the Kullback--Leibler divergence of a variant's predictions of the next token from the "
+            "original's, in nats, averaged over tokens."
+        )
+    if AGREEMENT in names:
+        yield ("Top-1 agreement is the share of tokens for which the most likely next token is that of the original.")
+    if any(cell.intervals for cell in summary.measured):
+        shares = ", and for shares the interval of \\citet{korn1998confidence} for an effective number of tokens"
+        yield (
+            "Averages have 95\\% intervals over texts: Student's t with jackknife standard errors"
+            f"{shares if AGREEMENT in names else ''}."
+        )

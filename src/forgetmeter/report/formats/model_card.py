@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 
-from forgetmeter.basics.plural import counted
+from forgetmeter.basics.plural import listed
+from forgetmeter.basics.visible_text import visible_line
+from forgetmeter.config.study import Evaluation
 from forgetmeter.errors import UserError, one_line
-from forgetmeter.report.formats.show_markdown import escaped
-from forgetmeter.report.words.numbers import count, percent_interval, points_interval
+from forgetmeter.probes.registry import counted_things
+from forgetmeter.report.formats.card_metadata import card_metadata, card_metrics, card_title
+from forgetmeter.report.formats.show_markdown import code, escaped
+from forgetmeter.report.measured_tables import metric_ratio, metric_value
+from forgetmeter.report.words.numbers import MISSING, count, percent_interval, points_interval
 from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
 from forgetmeter.results.compared.cell_summary import CellSummary
-from forgetmeter.results.ledger import surest_first
+from forgetmeter.results.compared.measured import MeasuredSummary
+from forgetmeter.results.ledger import LedgerEntry, surest_first
 from forgetmeter.results.results import Results
-from forgetmeter.specs.method_facts import BY_NAME
-from forgetmeter.specs.model_reference import parse_model_reference
-from forgetmeter.specs.recipe import parse_recipe
 
 _START, _END = "<!-- forgetmeter -->", "<!-- /forgetmeter -->"
 _SECTION = re.compile(rf"\n*{_START}.*?{_END}\n*", re.DOTALL)
 _EXAMPLES = 3
+_LONGEST = 300
+"""Characters of an example's question and answers; the end of a prompt is the question."""
+_MOST_FILES = 4
+_SETTINGS = ("limit", "dtype", "seed", "num_fewshot", "system_instruction", "chat_template")
 
 
 def model_card(results: Results, model: str, recipe: str, *, existing: str = "") -> str:
@@ -39,107 +45,149 @@ def model_card(results: Results, model: str, recipe: str, *, existing: str = "")
     Raises:
         UserError: The variant has no answers to compare, or the metadata of the card cannot be read.
     """
-    cells = [
-        cell for cell in results.summary.cells if (cell.model, cell.recipe) == (model, recipe) and cell.drop is not None
-    ]
-    if not cells:
-        raise UserError(f"a card needs answers of '{recipe}' and of its baseline on a task with right answers")
+    summary = results.summary
+    cells = [each for each in summary.cells if (each.model, each.recipe) == (model, recipe) and each.drop is not None]
+    measured = [each for each in summary.measured if (each.model, each.recipe) == (model, recipe)]
+    if not cells and not measured:
+        raise UserError(f"a card needs answers of '{recipe}' and of its baseline on the same task")
     try:
         card = ModelCard(existing, ignore_metadata_errors=False)
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"the metadata of the existing card cannot be read ({one_line(error)}); correct it") from None
-    data: dict[str, Any] = card.data.to_dict()  # type: ignore[no-untyped-call]
-    others = [each for each in getattr(card.data, "eval_results", None) or () if each.source_name != "forgetmeter"]
-    data.pop("model-index", None)
-    data |= _about(results, model, recipe)
-    data["tags"] = list(dict.fromkeys([*(data.get("tags") or []), "forgetmeter", "compressed"]))
-    name = data.pop("model_name", None) or (candidate_of(recipe) or recipe).rstrip("/").rpartition("/")[2]
-    about = ModelCardData(model_name=name, eval_results=[*others, *map(_result, cells)], **data)
+    about = card_metadata(card.data, results, (model, recipe), cells, measured)
     text = _SECTION.sub("\n", card.text).strip()
-    body = f"{text}\n\n" if text else f"# {name}\n\n"
-    return f"---\n{about.to_yaml()}\n---\n\n{body}{_section(results, model, recipe, cells)}\n"
+    body = f"{text}\n\n" if text else f"# {escaped(card_title(model, recipe))}\n\n"
+    section = "\n\n".join(_section(results, model, recipe, cells, measured))
+    return f"---\n{about.to_yaml()}\n---\n\n{body}{_START}\n{section}\n{_END}\n"
 
 
-def _about(results: Results, model: str, recipe: str) -> dict[str, Any]:
-    reference = parse_model_reference(model)
-    about: dict[str, Any] = {"base_model": reference.place} if reference.source == "hub" else {}
-    parsed = parse_recipe(recipe)
-    methods = (results.summary.methods.get(step.method, BY_NAME) for step in parsed.steps)
-    is_packed = str(parsed.candidate) in results.summary.study.sources
-    if is_packed or any(each.quantizes for each in methods):
-        about["base_model_relation"] = "quantized"
-    return about
+def _section(
+    results: Results, model: str, recipe: str, cells: Sequence[CellSummary], measured: Sequence[MeasuredSummary]
+) -> Iterator[str]:
+    content = None if results.run.study.origins else results.run.study.model_content.get(model)
+    of = code(_shown_name(model)) + (f" (content {content})" if content else "")
+    yield "## What it still knows"
+    yield f"Compared with the original, {of}, on the same items, by forgetmeter. Intervals are at 95%."
+    if cells:
+        yield _table("| task | items | accuracy | drop (points) | retained | change |", map(_row, cells))
+        yield (
+            "*drop*: accuracy of the original minus that of this model. *retained*: share of the original's right "
+            "answers that are still right. *lost*, *gained* and *unclear*: whether the change is significant."
+        )
+    if measured:
+        yield _measured_table(measured)
+        metrics = dict.fromkeys(metric for cell in measured for metric in card_metrics(cell) if metric.meaning)
+        meanings = (f"*{escaped(each.heading or each.name)}*: {escaped(each.meaning)}." for each in metrics)
+        yield " ".join([*meanings, "The *baseline* is the original, the *variant* this model."])
+    if without := [*_without_results(results, model, recipe)]:
+        yield f"Without results: {', '.join(without)}."
+    if cells:
+        yield from _examples(results, model, recipe)
+    yield from _origin(results, model, recipe) if results.run.study.origins else _command(results, model, recipe, cells)
 
 
-def _result(cell: CellSummary) -> EvalResult:
-    estimate = cell.retained or cell.accuracy
-    is_retained = cell.retained is not None
-    return EvalResult(
-        task_type="text-generation",
-        dataset_type=cell.task.partition(":")[0],
-        dataset_name=cell.task,
-        dataset_args={"items": cell.paired or cell.items},
-        metric_type="retained" if is_retained else "accuracy",
-        metric_name="share of the original's right answers that are still right" if is_retained else "accuracy",
-        metric_value=round(estimate.value, 4),
-        metric_args={"low": round(estimate.low, 4), "high": round(estimate.high, 4), "confidence": 0.95},
-        source_name="forgetmeter",
-        source_url="https://arxiv.org/abs/2312.00960",
-    )
-
-
-def _section(results: Results, model: str, recipe: str, cells: Sequence[CellSummary]) -> str:
-    content = results.run.study.model_content.get(model)
-    of = f"`{model}`" + (f" (content {content})" if content else "")
-    lines = [
-        _START,
-        "## What it still knows",
-        "",
-        f"Compared with {of} on the same items, by forgetmeter. Intervals are at 95%.",
-        "",
-        "| task | items | accuracy | drop (points) | retained | |",
-        "|:---|---:|---:|---:|---:|:---|",
-        *map(_row, cells),
-        "",
-        "*drop*: accuracy of the original minus that of this model. *retained*: share of the original's right answers "
-        "that are still right. *lost*, *gained* and *unclear*: whether the change is significant.",
-        "",
-        *_examples(results, model, recipe),
-        *_command(results, model, recipe),
-        _END,
-    ]
-    return "\n".join(lines)
+def _table(heading: str, rows: Iterable[str]) -> str:
+    rule = [":---" if name.strip() in ("task", "measure", "change") else "---:" for name in heading.split("|")[1:-1]]
+    return "\n".join([heading, f"|{'|'.join(rule)}|", *rows])
 
 
 def _row(cell: CellSummary) -> str:
-    retained = "—" if cell.retained is None else percent_interval(cell.retained)
     assert cell.drop is not None
-    values = (cell.task, count(cell.items), percent_interval(cell.accuracy), points_interval(cell.drop), retained)
+    retained = MISSING if cell.retained is None else percent_interval(cell.retained)
+    items = count(cell.items) + (f" ({count(cell.paired)} compared)" if cell.paired != cell.items else "")
+    values = (cell.task, items, percent_interval(cell.accuracy), points_interval(cell.drop), retained)
     return f"| {' | '.join(map(escaped, (*values, cell.verdict or '')))} |"
+
+
+def _measured_table(cells: Sequence[MeasuredSummary]) -> str:
+    shown = [(cell, metric) for cell in cells for metric in card_metrics(cell)]
+    has_ratios = any(metric.ratio for _, metric in shown)
+    rows = []
+    for cell, metric in shown:
+        values = [cell.task, count(cell.items), metric.heading or metric.name, metric_value(metric, cell)]
+        values += [metric_ratio(metric, cell) if metric.ratio else ""] if has_ratios else []
+        rows.append(f"| {' | '.join(map(escaped, values))} |")
+    return _table(f"| task | items | measure | value |{' × baseline |' if has_ratios else ''}", rows)
+
+
+def _without_results(results: Results, model: str, recipe: str) -> Iterator[str]:
+    summary = results.summary
+    for each in summary.failures:
+        if (each.model, each.recipe) == (model, recipe):
+            yield f"{escaped(each.task)} (failed)"
+    yield from (escaped(task) for *variant, task in summary.missing if variant == [model, recipe])
 
 
 def _examples(results: Results, model: str, recipe: str) -> Iterator[str]:
     for ledger in results.ledgers(recipe, model=model):
         gone = surest_first(each for each in ledger.entries if each.status == "forgotten")
-        if gone:
-            yield f"Forgotten of {escaped(ledger.task)}: {counted(len(gone), 'item')}{_among(gone)}"
-            yield ""
-            for each in gone[:_EXAMPLES]:
-                yield f"- {escaped(each.statement)} → {escaped(each.gold)}, now: {escaped(each.after)}"
-            yield ""
+        if not gone:
+            continue
+        shown = [each for each in gone if _has_text(each)][:_EXAMPLES]
+        yield f"Forgotten of {escaped(ledger.task)}: {counted_things(ledger.task, len(gone))}{_among(gone, shown)}"
+        if shown:
+            yield "\n".join(
+                f"- {_short(each.statement)} → {_short(each.gold)}, now: {_short(each.after)}" for each in shown
+            )
 
 
-def _among(gone: Sequence[object]) -> str:
-    return ", among them those that the original was surest of:" if len(gone) > _EXAMPLES else ":"
+def _has_text(entry: LedgerEntry) -> bool:
+    """Return whether the question and both answers are known: an import may lack them, and asks by the item's id."""
+    return all((entry.statement.strip(), entry.gold.strip(), entry.after.strip())) and entry.statement != entry.item_id
 
 
-def _command(results: Results, model: str, recipe: str) -> Iterator[str]:
-    study = results.run.study
-    tasks = ",".join(dict.fromkeys(study.tasks))
+def _among(gone: Sequence[LedgerEntry], shown: Sequence[LedgerEntry]) -> str:
+    if not shown:
+        return "."
+    if len(shown) == len(gone):
+        return ":"
+    is_surest = gone[0].margin_before is not None and gone[: len(shown)] == shown
+    return f", among them {'those that the original was surest of' if is_surest else 'these'}:"
+
+
+def _short(text: str) -> str:
+    line = visible_line(text)
+    return escaped(line if len(line) <= _LONGEST else f"…{line[-_LONGEST:]}")
+
+
+def _shown_name(model: str) -> str:
+    return model.removeprefix("answers:")
+
+
+def _origin(results: Results, model: str, recipe: str) -> Iterator[str]:
+    origins = results.run.study.origins
+    lines = []
+    for name in (model, candidate_of(recipe) or ""):
+        if name in origins:
+            said = [f"{origins[name].tool} ({listed([*origins[name].files], _MOST_FILES)})", *origins[name].notes]
+            lines.append(f"- {code(_shown_name(name))}: {escaped('; '.join(said))}")
+    yield "The answers were not computed by forgetmeter but imported:"
+    yield "\n".join(lines)
+
+
+def _command(results: Results, model: str, recipe: str, cells: Sequence[CellSummary]) -> Iterator[str]:
+    """Yield the command that measures the variant again, if one can: steps on a candidate need a study file."""
     name = candidate_of(recipe)
-    limit = study.settings.get("limit")
-    options = ["--tasks", tasks, *(["--limit", str(limit)] if limit else []), "--out", "run"]
-    if name is not None and is_candidate(recipe):
-        yield f"    {shlex.join(['forgetmeter', 'compare', model, name, *options])}"
-    elif name is None:
-        yield f"    {shlex.join(['forgetmeter', 'run', '--model', model, '--recipes', recipe, *options])}"
+    if name is None:
+        what = ["run", "--model", model, "--recipes", recipe]
+    elif is_candidate(recipe):
+        what = ["compare", model, name]
+    else:
+        return
+    tasks = ",".join(dict.fromkeys(results.run.study.tasks))
+    options = ["--tasks", tasks, *_settings(results, cells), "--out", "run"]
+    yield "To measure it again:"
+    yield f"```bash\n{shlex.join(['forgetmeter', *what, *options])}\n```"
+
+
+def _settings(results: Results, cells: Sequence[CellSummary]) -> Iterator[str]:
+    usual, used = Evaluation(), results.run.study.settings
+    for name in _SETTINGS:
+        value = used.get(name, getattr(usual, name))
+        if value != getattr(usual, name):
+            yield f"--{name.replace('_', '-')}"
+            yield from () if value is True else [str(value)]
+    if precision := next((cell.precision for cell in cells if cell.precision is not None), None):
+        yield from ("--precision", str(precision))
+    if any(cell.noise_floor is not None for cell in cells):
+        yield "--noise-floor"

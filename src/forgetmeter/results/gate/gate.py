@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.config.policy import Policy
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.results.gate.check import CheckResult, GateCheck, GateVerdict, judge, worst
 from forgetmeter.results.gate.measuring import Measuring, NotMeasured
 from forgetmeter.results.open_ledgers import find_names, find_recipe
@@ -75,6 +75,7 @@ def check_policy(run: Run, summary: Summary, policy: Policy, *, recipes: Sequenc
     """
     variants = _variants(run, [find_recipe(run, each) for each in recipes])
     of_conditions = [_Extent(run, condition) for condition in policy.conditions]
+    refuse(problem for each in of_conditions for problem in each.problems)
     checks = [[check for each in of_conditions for check in each.checks(*variant)] for variant in variants]
     measuring = Measuring(run, summary, checks=sum(map(len, checks)))
     return Gate(
@@ -111,18 +112,18 @@ class _Extent:
         if condition.is_of_texts:
             measured = {cell.task for cell in run.cells if condition.metric in cell.metrics}
             self._possible = [task for task in self._possible if task in measured]
+        self.problems: list[str] = []
         self._names = [] if condition.quantity == "size" else list(dict.fromkeys(self._chosen()))
         self._relations = list(self._of_relations()) if condition.extent == "relation" else []
 
     def _chosen(self) -> Iterator[str]:
-        """Yield tasks and groups that are named; all possible tasks if none is.
-
-        Raises:
-            UserError: A task is not in the run, or none has what the condition limits.
-        """
+        """Yield tasks and groups that are named; all possible tasks if none is; collect what is wrong with them."""
         if not self._possible:
             needs = "a divergence task" if self._condition.is_of_texts else "tasks with right answers"
-            raise UserError(f"{self._condition.source}: {self._condition.quantity} needs {needs}, and the run has none")
+            self.problems.append(
+                f"{self._condition.source}: {self._condition.quantity} needs {needs}, and the run has none"
+            )
+            return
         for name in self._condition.tasks or self._possible:
             if name in self._groups and not self._condition.is_of_texts:
                 yield name
@@ -132,7 +133,7 @@ class _Extent:
             except UserError:
                 allowed = [*self._possible, *self._groups]
                 message = unknown("task", name, allowed, within="this run")
-                raise UserError(f"{self._condition.source}: {message}") from None
+                self.problems.append(f"{self._condition.source}: {message}")
 
     def checks(self, model: str, recipe: str) -> Iterator[GateCheck]:
         """Yield the checks of a variant."""
