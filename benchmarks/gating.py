@@ -25,9 +25,10 @@ from forgetmeter.results.gate.answered import Answered, estimate
 from forgetmeter.results.gate.check import POWER, GateCheck, GateVerdict, Measured, judge, worst
 from forgetmeter.results.gate.resolution import correlation
 from forgetmeter.specs.condition import Condition, Quantity
-from forgetmeter.statistics.item_intervals import quantile_interval
+from forgetmeter.statistics.item_intervals import mean_interval, quantile_interval
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 from forgetmeter.statistics.resolution import Expected
+from forgetmeter.statistics.strict import strict_mean
 
 AT_THE_MARGIN = (
     Setting(300, 0, 0.6, 0.1, 0, 0.05),
@@ -66,6 +67,8 @@ BY_RELATION = (
 """Every relation loses the same."""
 QUANTILES = ((0.5, 20, 40), (0.9, 20, 40), (0.99, 20, 40), (0.99, 100, 100), (0.999, 20, 40), (0.999, 100, 100))
 """Quantiles of the divergence of tokens, with numbers of texts and of tokens of each."""
+MEANS = ((0.15, 5), (0.15, 50), (0.5, 5), (0.5, 20), (0.5, 50), (1.0, 20), (1.0, 50))
+"""Standard deviations of the logarithm of the texts' divergences, and numbers of texts."""
 PLANNED = ((0.1, 0.05), (0.1, 0.02), (0.1, 0.01), (0.02, 0.01), (0.005, 0.01))
 """Flips and margins."""
 OVER_RELATIONS = ((20, 0.05, 0.05), (41, 0.05, 0.03), (66, 0.02, 0.02))
@@ -175,6 +178,21 @@ def quantiles(runs: int) -> None:
         print(f"| {quantile:.1%} | {texts} | {tokens} | {' | '.join(shares)} |", flush=True)
 
 
+def means(runs: int) -> None:
+    """Print the same for the mean divergence, over texts whose divergences are skewed."""
+    print("\n| spread of texts | texts | PASS | FAIL |\n|---:|---:|---:|---:|")
+    for spread, texts in MEANS:
+        random, limit, said = np.random.default_rng(0), math.exp(spread**2 / 2), Counter[str]()
+        for _ in range(runs):
+            usual = mean_interval(np.exp(random.normal(0, spread, texts)), np.ones(texts))
+            assert usual is not None
+            found = strict_mean(usual)
+            said["PASS"] += found.high <= limit
+            said["FAIL"] += found.low > limit
+        shares = [f"{said[each] / runs:.1%}" for each in ("PASS", "FAIL")]
+        print(f"| {spread:.0%} | {texts} | {' | '.join(shares)} |", flush=True)
+
+
 def planned(runs: int) -> None:
     """Print how often a variant that loses nothing passes with the planned number of items."""
     print("\n| flips | relations | margin | items by --plan | PASS | FAIL |\n|---:|---:|---:|---:|---:|---:|")
@@ -217,6 +235,7 @@ def main() -> None:
     together(runs)
     by_relation(runs)
     quantiles(runs)
+    means(runs)
     at_the_margin(RARE, runs)
     planned(runs)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from forgetmeter.statistics.paired import paired_drop, proportion
-from forgetmeter.statistics.strict import strict_drop, strict_proportion
+from forgetmeter.statistics.item_intervals import mean_interval
+from forgetmeter.statistics.paired import Estimate, paired_drop, proportion
+from forgetmeter.statistics.strict import strict_drop, strict_mean, strict_proportion
 
 
 @pytest.mark.parametrize("confidence", [0.95, 0.999])
@@ -56,3 +57,12 @@ def test_a_drop_of_everything() -> None:
     nothing = strict_drop(forgotten=0, gained=0, items=276, confidence=0.95)
     assert nothing.high == pytest.approx(1 - 0.025 ** (1 / 276))
     assert nothing.low == -nothing.high
+
+
+def test_the_mean_of_skewed_values_passes_in_at_most_one_in_20_samples() -> None:
+    random, runs, true = np.random.default_rng(0), 1500, np.exp(0.5**2 / 2)
+    found = [mean_interval(np.exp(random.normal(0, 0.5, 10)), np.ones(10)) for _ in range(runs)]
+    assert sum(each.high < true for each in found) / runs > 0.055
+    assert sum(strict_mean(each).high < true for each in found) / runs <= 0.055
+    assert all(strict_mean(each).low == each.low for each in found)
+    assert strict_mean(Estimate(0.0, 0.0, 0.0)) == Estimate(0.0, 0.0, 0.0)

@@ -96,7 +96,8 @@ def _points(text: str) -> float:
         raise _invalid(text, "drop")
     if number >= 1:
         raise UserError(
-            f"'{shortened(text)}' is ambiguous: write {number:g}pt for {number:g} points of accuracy, or a share < 1"
+            f"'{shortened(text)}' is ambiguous: write {number:g}pt, in percentage points of accuracy, or a share such "
+            "as 0.01"
         )
     return number
 

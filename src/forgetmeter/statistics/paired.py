@@ -128,7 +128,7 @@ def proportion(count: int, total: int, *, confidence: float = CONFIDENCE) -> Est
     return Estimate(share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share))
 
 
-def paired_drop(*, forgotten: int, gained: int, items: int, confidence: float = CONFIDENCE) -> Estimate:
+def paired_drop(*, forgotten: float, gained: float, items: float, confidence: float = CONFIDENCE) -> Estimate:
     """Return the difference of two paired proportions with its interval.
 
     Bonett and Price's adjusted Wald interval ("Adjusted Wald confidence interval for a difference of binomial

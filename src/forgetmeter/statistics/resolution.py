@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from scipy.stats import nct, norm, t
 
-from forgetmeter.statistics.paired import CONFIDENCE, normal_quantile
+from forgetmeter.statistics.paired import CONFIDENCE, normal_quantile, paired_drop
 from forgetmeter.statistics.strict import strict_drop
 
 _MOST = 10**9
+_ROUNDS = 4
 
 
 def t_quantile(relations: float, confidence: float = CONFIDENCE) -> float:
@@ -45,24 +46,32 @@ class Expected:
 
     def half_width(self, items: int) -> float:
         """Return how far the 95% interval of the drop extends above zero, as that of a gate."""
-        changed = items * self.flips / 2
-        of_items = max(
-            normal_quantile() * math.sqrt(2 * changed + 2) / (items + 2),
-            strict_drop(forgotten=changed, gained=changed, items=items, confidence=CONFIDENCE).high,
-        )
-        return of_items if self.relations is None else max(of_items, t_quantile(self.relations) * self._error(items))
+        return self._above(items, 0.0) if self.relations is None else t_quantile(self.relations) * self._error(items)
 
     def power(self, margin: float, items: int) -> float:
         """Return the probability that the whole 95% interval of the drop is within a margin."""
         if self.relations is not None:
             # Over few relations, the width of the interval varies, too.
             return float(nct.sf(t_quantile(self.relations), self.relations - 1, margin / self._error(items)))
-        room, deviation = margin - self.half_width(items), math.sqrt(self.flips / items)
+        # The largest drop that passes, from whose own interval it follows.
+        largest = 0.0
+        for _ in range(_ROUNDS):
+            largest = margin - self._above(items, max(largest, 0.0))
+        deviation = math.sqrt(self.flips / items)
         # Less half an item, as the number of changes is an integer.
-        return float(norm.cdf((room - 0.5 / items) / deviation)) if deviation else float(room >= 0)
+        return float(norm.cdf((largest - 0.5 / items) / deviation)) if deviation else float(largest >= 0)
+
+    def _above(self, items: int, drop: float) -> float:
+        """Return how far an interval over items extends above the observed drop."""
+        changed = items * self.flips
+        forgotten = min((changed + items * drop) / 2, changed)
+        about = {"forgotten": forgotten, "gained": changed - forgotten, "items": items, "confidence": CONFIDENCE}
+        both = (interval(**about) for interval in (paired_drop, strict_drop))
+        return max(each.high - each.value for each in both)
 
     def _error(self, items: int) -> float:
-        return math.sqrt(self.design_effect(items) * (items * self.flips + 2)) / (items + 2)
+        """Return the standard error over relations, as wide as it is over items where few change."""
+        return math.sqrt(self.design_effect(items)) * self._above(items, 0.0) / normal_quantile()
 
     def needed(self, margin: float, power: float) -> int | None:
         """Return the smallest number of items with this probability; ``None`` if none below 10^9 has it.

@@ -50,7 +50,7 @@ def gate_command(
     ] = None,
     tasks: Annotated[
         str | None,
-        typer.Option(help="Tasks that the margin, --min-retained and --min-accuracy apply to.", show_default="all"),
+        typer.Option(help="Tasks that --margin, --min-retained and --min-accuracy apply to.", show_default="all"),
     ] = None,
     recipe: Annotated[
         list[str] | None,
@@ -65,7 +65,10 @@ def gate_command(
     ] = None,
     flips: Annotated[
         str | None,
-        typer.Option(help="With --plan: share of answers that flip.", show_default="as in --seen or STUDY's run; 10%"),
+        typer.Option(
+            help="With --plan: share of answers that flip.",
+            show_default="as in --seen, else in the study's run, else 10%",
+        ),
     ] = None,
     undecided: Annotated[
         bool, typer.Option("--allow-undecidable", help="With --plan: exit with 0 if a margin cannot be decided.")

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from forgetmeter.basics.plural import megabytes
 from forgetmeter.probes.registry import things
 from forgetmeter.report.gate.gate_words import ANSWERS, observed, remark, size_in_words, subject
+from forgetmeter.report.words.numbers import percent
 from forgetmeter.report.words.recipe_words import variant_name
 from forgetmeter.results.gate.check import CheckResult, GateVerdict
 from forgetmeter.results.gate.gate import Gate, VariantGate
@@ -24,7 +26,7 @@ class CheckLine:
     Attributes:
         verdict: The verdict.
         text: The condition, and what it is about.
-        seen: What was observed, with its interval; empty if nothing was.
+        seen: What was observed, with its interval and unit; empty if nothing was.
         remark: What would decide it, or why it is not measured; may be empty.
     """
 
@@ -42,7 +44,7 @@ class Decision:
         name: The candidate's name, or the recipe.
         verdict: The verdict on all conditions.
         answer: The same in words: ``Ship it.``
-        saves: Its size beside that of the original; empty if it is unknown.
+        saves: Its size, and by how much it is smaller than the original; empty if it is unknown.
         checks: The conditions; those that do not pass come first.
         forgotten: How many items were forgotten, of how many.
         examples: Items that the original was surest of: the question, the right answer and the answer now.
@@ -92,16 +94,26 @@ def _decision(results: Results, variant: VariantGate) -> Decision:
         name=variant_name(variant.recipe),
         verdict=variant.verdict,
         answer=f"{ANSWERS[variant.verdict].capitalize()}.",
-        saves=size_in_words(variant),
+        saves=_saves(variant),
         checks=tuple(map(_line, ordered)),
         forgotten=_forgotten(gone, known, [ledger.task for ledger in ledgers]),
         examples=tuple((entry.statement, entry.gold, entry.after) for entry in surest_first(gone)[:_EXAMPLES]),
     )
 
 
+def _saves(variant: VariantGate) -> str:
+    """Return the size of a variant, and by how much it is smaller than its original; empty if it is unknown."""
+    if variant.bytes is None or not variant.original:
+        return ""
+    after, before = megabytes([variant.bytes, variant.original])
+    change = variant.bytes / variant.original - 1
+    return f"{after} MB instead of {before} MB: {percent(abs(change))} {'larger' if change > 0 else 'smaller'}"
+
+
 def _line(result: CheckResult) -> CheckLine:
     about = subject(result.check)
-    seen = "" if result.measured is None else observed(result)
+    unit = " points" if result.check.condition.quantity == "drop" else ""
+    seen = "" if result.measured is None else f"observed {observed(result)}{unit}"
     return CheckLine(result.verdict, f"{result.check.condition} ({about})", seen, remark(result))
 
 
@@ -111,5 +123,5 @@ def _forgotten(gone: Sequence[LedgerEntry], known: Sequence[LedgerEntry], tasks:
     noun = things(tasks[0], len(known)) if len(tasks) == 1 else "items"
     if not gone:
         return f"It forgot none of the {len(known):,} {noun} that the original gets right."
-    among = " Those that the original was surest of:" if len(gone) > _EXAMPLES else ""
+    among = f" {_EXAMPLES} of them, those that the original was surest of:" if len(gone) > _EXAMPLES else ""
     return f"It forgot {len(gone):,} of the {len(known):,} {noun} that the original gets right.{among}"

@@ -22,6 +22,7 @@ from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.guessing import ChanceTest
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate, mean_of
 from forgetmeter.statistics.resampling import hull
+from forgetmeter.statistics.strict import strict_mean
 
 _Key = tuple[str, str, str]
 
@@ -79,6 +80,8 @@ class Measuring:
         found = [cell.intervals[metric] for cell in cells if cell is not None and metric in cell.intervals]
         if len(found) < len(cells):
             raise NotMeasured("too few texts for an interval")
+        if (check.condition.quantity, check.condition.statistic) == ("divergence", "mean"):
+            found = list(map(strict_mean, found))
         return Measured(found[0], found[1], self._confidences[1], cells[0].items)
 
     @cached_property
