@@ -10,6 +10,7 @@ from huggingface_hub import CardData, EvalResult, ModelCardData
 
 from forgetmeter.probes.declaration import Metric
 from forgetmeter.probes.registry import metrics_of
+from forgetmeter.report.words.public_names import public_task
 from forgetmeter.report.words.recipe_words import candidate_of
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.measured import MeasuredSummary
@@ -119,9 +120,9 @@ def _result(
     return EvalResult(
         task_type=kind,
         dataset_type=cell.task.partition(":")[0],
-        dataset_name=cell.task,
+        dataset_name=public_task(cell.task),
         # Results of one type and configuration share the name of the first.
-        dataset_config=cell.task,
+        dataset_config=public_task(cell.task),
         dataset_args={"items": items},
         metric_type=metric.name,
         metric_name=metric.meaning.partition(";")[0] or metric.heading or metric.name,

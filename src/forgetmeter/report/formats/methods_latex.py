@@ -8,6 +8,7 @@ from forgetmeter.basics.plural import counted, joined
 from forgetmeter.probes.on_text.divergence import AGREEMENT, DIVERGENCE
 from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.formats.show_latex import escaped_latex
+from forgetmeter.report.words.public_names import public_model, public_task
 from forgetmeter.report.words.recipe_words import variant_noun
 from forgetmeter.results.summary import Summary
 from forgetmeter.specs.recipe import BASELINE
@@ -91,7 +92,7 @@ def _compared(summary: Summary) -> Iterator[str]:
     models = list(dict.fromkeys(variant.model for variant in summary.variants))
     recipes = [variant.recipe for variant in summary.variants if variant.recipe != BASELINE]
     noun = "candidate" if variant_noun(recipes) == "candidate" else "compressed variant"
-    names = joined(rf"\texttt{{{escaped_latex(model)}}}" for model in models)
+    names = joined(rf"\texttt{{{escaped_latex(public_model(model))}}}" for model in models)
     version = summary.study.versions.get("forgetmeter", __version__)
     yield (
         f"We compared {counted(len(recipes), noun)} of {names} with the original{'s' if len(models) > 1 else ''}, "
@@ -116,7 +117,9 @@ def _asked(summary: Summary) -> Iterator[str]:
         # Without stored items, the task's number of items is that of one of the cells.
         size = max([task.items, *answered])
         relations = f" in {counted(task.relations, 'relation')}" if task.relations else ""
-        names.append(rf"\texttt{{{escaped_latex(task.task)}}} ({counted_things(task.task, size)}{relations})")
+        names.append(
+            rf"\texttt{{{escaped_latex(public_task(task.task))}}} ({counted_things(task.task, size)}{relations})"
+        )
         if answered != [size] * everyone:
             partial.append(_partial(task.task, answered, everyone))
     if not partial:
@@ -130,7 +133,7 @@ def _asked(summary: Summary) -> Iterator[str]:
 
 
 def _partial(task: str, answered: Sequence[int], everyone: int) -> str:
-    name = rf"\texttt{{{escaped_latex(task)}}}"
+    name = rf"\texttt{{{escaped_latex(public_task(task))}}}"
     if not answered:
         return f"no model answered {name}"
     models = "each model" if len(answered) == everyone else counted(len(answered), "model")

@@ -18,6 +18,7 @@ from forgetmeter.report.formats.card_metadata import card_metadata, card_metrics
 from forgetmeter.report.formats.show_markdown import code, escaped
 from forgetmeter.report.measured_tables import metric_ratio, metric_value
 from forgetmeter.report.words.numbers import MISSING, count, percent_interval, points_interval
+from forgetmeter.report.words.public_names import public_model, public_task
 from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.measured import MeasuredSummary
@@ -65,7 +66,7 @@ def _section(
     results: Results, model: str, recipe: str, cells: Sequence[CellSummary], measured: Sequence[MeasuredSummary]
 ) -> Iterator[str]:
     content = None if results.run.study.origins else results.run.study.model_content.get(model)
-    of = code(_shown_name(model)) + (f" (content {content})" if content else "")
+    of = code(public_model(model)) + (f" (content {content})" if content else "")
     yield "## What it still knows"
     yield f"Compared with the original, {of}, on the same items, by forgetmeter. Intervals are at 95%."
     if cells:
@@ -95,7 +96,7 @@ def _row(cell: CellSummary) -> str:
     assert cell.drop is not None
     retained = MISSING if cell.retained is None else percent_interval(cell.retained)
     items = count(cell.items) + (f" ({count(cell.paired)} compared)" if cell.paired != cell.items else "")
-    values = (cell.task, items, percent_interval(cell.accuracy), points_interval(cell.drop), retained)
+    values = (public_task(cell.task), items, percent_interval(cell.accuracy), points_interval(cell.drop), retained)
     return f"| {' | '.join(map(escaped, (*values, cell.verdict or '')))} |"
 
 
@@ -104,7 +105,7 @@ def _measured_table(cells: Sequence[MeasuredSummary]) -> str:
     has_ratios = any(metric.ratio for _, metric in shown)
     rows = []
     for cell, metric in shown:
-        values = [cell.task, count(cell.items), metric.heading or metric.name, metric_value(metric, cell)]
+        values = [public_task(cell.task), count(cell.items), metric.heading or metric.name, metric_value(metric, cell)]
         values += [metric_ratio(metric, cell) if metric.ratio else ""] if has_ratios else []
         rows.append(f"| {' | '.join(map(escaped, values))} |")
     return _table(f"| task | items | measure | value |{' × baseline |' if has_ratios else ''}", rows)
@@ -114,8 +115,8 @@ def _without_results(results: Results, model: str, recipe: str) -> Iterator[str]
     summary = results.summary
     for each in summary.failures:
         if (each.model, each.recipe) == (model, recipe):
-            yield f"{escaped(each.task)} (failed)"
-    yield from (escaped(task) for *variant, task in summary.missing if variant == [model, recipe])
+            yield f"{escaped(public_task(each.task))} (failed)"
+    yield from (escaped(public_task(task)) for *variant, task in summary.missing if variant == [model, recipe])
 
 
 def _examples(results: Results, model: str, recipe: str) -> Iterator[str]:
@@ -124,7 +125,8 @@ def _examples(results: Results, model: str, recipe: str) -> Iterator[str]:
         if not gone:
             continue
         shown = [each for each in gone if _has_text(each)][:_EXAMPLES]
-        yield f"Forgotten of {escaped(ledger.task)}: {counted_things(ledger.task, len(gone))}{_among(gone, shown)}"
+        number = counted_things(ledger.task, len(gone))
+        yield f"Forgotten of {escaped(public_task(ledger.task))}: {number}{_among(gone, shown)}"
         if shown:
             yield "\n".join(
                 f"- {_short(each.statement)} → {_short(each.gold)}, now: {_short(each.after)}" for each in shown
@@ -150,17 +152,15 @@ def _short(text: str) -> str:
     return escaped(line if len(line) <= _LONGEST else f"…{line[-_LONGEST:]}")
 
 
-def _shown_name(model: str) -> str:
-    return model.removeprefix("answers:")
-
-
 def _origin(results: Results, model: str, recipe: str) -> Iterator[str]:
     origins = results.run.study.origins
     lines = []
     for name in (model, candidate_of(recipe) or ""):
         if name in origins:
-            said = [f"{origins[name].tool} ({listed([*origins[name].files], _MOST_FILES)})", *origins[name].notes]
-            lines.append(f"- {code(_shown_name(name))}: {escaped('; '.join(said))}")
+            origin = origins[name]
+            files = listed([each.rpartition("/")[2] for each in origin.files], _MOST_FILES)
+            said = [f"{origin.tool} ({files})", *origin.notes]
+            lines.append(f"- {code(public_model(name))}: {escaped('; '.join(said))}")
     yield "The answers were not computed by forgetmeter but imported:"
     yield "\n".join(lines)
 
@@ -169,12 +169,12 @@ def _command(results: Results, model: str, recipe: str, cells: Sequence[CellSumm
     """Yield the command that measures the variant again, if one can: steps on a candidate need a study file."""
     name = candidate_of(recipe)
     if name is None:
-        what = ["run", "--model", model, "--recipes", recipe]
+        what = ["run", "--model", public_model(model), "--recipes", recipe]
     elif is_candidate(recipe):
-        what = ["compare", model, name]
+        what = ["compare", public_model(model), public_model(name)]
     else:
         return
-    tasks = ",".join(dict.fromkeys(results.run.study.tasks))
+    tasks = ",".join(dict.fromkeys(map(public_task, results.run.study.tasks)))
     options = ["--tasks", tasks, *_settings(results, cells), "--out", "run"]
     yield "To measure it again:"
     yield f"```bash\n{shlex.join(['forgetmeter', *what, *options])}\n```"

@@ -1,0 +1,37 @@
+"""Names in published documents."""
+
+from __future__ import annotations
+
+import pytest
+
+from forgetmeter.report.words.public_names import public_model, public_task
+
+
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        ("piqa", "piqa"),
+        ("lama/trex", "lama/trex"),
+        ("divergence:file=/home/ann/secret/text.txt", "divergence:file=text.txt"),
+        ("perplexity:file=../a/b.jsonl:window=64", "perplexity:file=b.jsonl:window=64"),
+        ("file:/home/ann/facts.jsonl", "file:facts.jsonl"),
+        ("file:facts.jsonl", "file:facts.jsonl"),
+    ],
+)
+def test_a_task_keeps_the_last_part_of_a_path(name, public) -> None:
+    assert public_task(name) == public
+
+
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        ("org/base@main", "org/base@main"),
+        ("standard:decoder", "standard:decoder"),
+        ("/home/ann/models/base-4bit/", "./base-4bit"),
+        ("../base.gguf", "./base.gguf"),
+        ("answers:/home/ann/int4", "./int4"),
+        ("answers:int4", "int4"),
+    ],
+)
+def test_a_model_keeps_the_last_part_of_a_path(name, public) -> None:
+    assert public_model(name) == public
