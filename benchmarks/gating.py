@@ -21,7 +21,7 @@ from coverage import Setting, simulated
 from scipy.stats import norm
 
 from forgetmeter.results.compared.comparison import compare_all
-from forgetmeter.results.gate.answered import Answered, estimate
+from forgetmeter.results.gate.answered import VariantAnswers, estimate
 from forgetmeter.results.gate.check import POWER, GateCheck, GateVerdict, Measured, judge, worst
 from forgetmeter.results.gate.resolution import correlation
 from forgetmeter.specs.condition import Condition, Quantity
@@ -81,15 +81,15 @@ def verdict(estimates: Sequence[Estimate], quantity: Quantity, limit: float, che
     return judge(check, limit, Measured(estimates[0], estimates[1], 1 - (1 - CONFIDENCE) / checks, 1)).verdict
 
 
-def estimates(of: Answered, quantity: Quantity, checks: int) -> list[Estimate]:
+def estimates(of: VariantAnswers, quantity: Quantity, checks: int) -> list[Estimate]:
     """Return what a gate of this many checks observes."""
     return [estimate(of, quantity, 1 - (1 - CONFIDENCE) / each) for each in (1, checks)]
 
 
-def drawn(setting: Setting, random: np.random.Generator) -> Answered:
+def drawn(setting: Setting, random: np.random.Generator) -> VariantAnswers:
     """Draw the answers of a variant."""
     answers = simulated(setting, random)
-    return Answered(answers, 1, np.ones(setting.items, dtype=np.bool_))
+    return VariantAnswers(answers, 1, np.ones(setting.items, dtype=np.bool_))
 
 
 def losses(setting: Setting) -> dict[Quantity, float]:
@@ -146,7 +146,7 @@ def by_relation(runs: int) -> None:
         columns = {quantity: Counter[str]() for quantity in losses(setting)}
         for _ in range(runs // 5):
             answers = simulated(setting, random)
-            parts = [Answered(answers, 1, answers.relation == place) for place in range(number)]
+            parts = [VariantAnswers(answers, 1, answers.relation == place) for place in range(number)]
             for quantity, limit in losses(setting).items():
                 mine = [of for of in parts if of.asked(quantity).any()]
                 said = [verdict(estimates(of, quantity, number), quantity, limit, number) for of in mine]

@@ -17,7 +17,7 @@ from forgetmeter.version import __version__
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _KEPT = ("license", "license_name", "license_link", "language")
-_HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+(@.*)?$")
+_HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+(@.*)?$")
 
 
 def remove_code_references(folder: Path) -> None:

@@ -87,6 +87,9 @@ def row_problems(table: Any, items: CheckedItems | None, primary: str) -> Iterat
         items: The task's items; ``None`` if they are not stored.
         primary: The task's main metric.
     """
+    if undecided := table["correct"].null_count:
+        yield f"{counted(undecided, 'answer')} that {'is' if undecided == 1 else 'are'} neither right nor wrong"
+        return
     right = table["correct"].to_numpy()
     rank, margin = numbers(table["rank"]), numbers(table["margin"])
     found = {

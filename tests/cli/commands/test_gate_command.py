@@ -114,6 +114,23 @@ def test_the_fixture_fails_skips_and_passes(run, pytester) -> None:
     assert "FAIL: do not ship it (0 of 2 variants pass)" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--plan", "study.yaml", "--json"], "--json needs a run"),
+        (["--plan", "study.yaml", "--junit", "gate.xml"], "--junit needs a run"),
+        (["--plan", "study.yaml", "--recipe", ROUNDED], "--recipe needs a run"),
+        (["RUN", "--flips", "10%"], "--flips needs --plan"),
+        (["RUN", "--seen", "other"], "--seen needs --plan"),
+    ],
+)
+def test_options_without_an_effect_are_refused(run, arguments, words) -> None:
+    given = [run if each == "RUN" else each for each in arguments]
+    done = gate(*given, "--margin", "1pt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
 STUDY = """\
 models: [standard:decoder]
 recipes: [round_to_nearest:overall:6]

@@ -228,6 +228,17 @@ def test_items_without_a_relation_are_checked_too(tmp_path) -> None:
     assert [(each.check.relation, each.verdict) for each in checks] == [("R", "PASS"), ("", "FAIL")]
 
 
+def test_an_item_without_a_relation_leaves_the_interval_over_relations(tmp_path) -> None:
+    """It would otherwise be over items, a third as wide."""
+    relations = [f"R{place // 100}" for place in range(1000)]
+    after = [place >= 300 or place % 3 > 0 for place in range(1000)]
+    for name, blank in (("all", []), ("blank", [999])):
+        given = [None if place in blank else relation for place, relation in enumerate(relations)]
+        found = gate(asked(str(tmp_path / name), [True] * 1000, after, given), margin="2pt").variants[0].results[0]
+        assert found.verdict == "INCONCLUSIVE"
+        assert found.measured.relations == 10
+
+
 def test_what_was_known_of_a_relation_and_not_asked_is_not_measured(tmp_path) -> None:
     """It would otherwise report the accuracy, which is another question."""
     before = [True] * 100 + [False] * 5

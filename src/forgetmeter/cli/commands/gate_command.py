@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,8 +103,10 @@ def gate_command(
         raise UserError("give a run to check, or --plan STUDY.yaml to plan one")
     conditions = gating.policy_of(policy, limits, tasks=options.split(tasks) or ())
     if plan is not None:
+        _refuse({"--recipe": recipe, "--json": json, "--junit": junit, "--markdown": markdown}, "needs a run")
         _plan(plan, conditions.conditions, seen=seen, flips=flips, is_allowed=undecided)
         return
+    _refuse({"--seen": seen, "--flips": flips, "--allow-undecidable": undecided}, "needs --plan")
     found = gating.checked(results.open_run(run or ""), conditions, recipes=recipe or ())
     if junit is not None:
         _write(junit, gate_junit.gate_junit(found, inconclusive=inconclusive))  # type: ignore[arg-type]
@@ -113,6 +115,13 @@ def gate_command(
     print_text(gate_json.gate_json(found) if json else gate_text.gate_text(found, width=text_width()))
     is_let_through = inconclusive == "pass" and found.verdict != "FAIL"
     raise typer.Exit(0 if is_let_through else _CODES[found.verdict])
+
+
+def _refuse(given: Mapping[str, object], needs: str) -> None:
+    """Raise if an option is given that would have no effect."""
+    for name, value in given.items():
+        if value:
+            raise UserError(f"{name} {needs}, and would have no effect here")
 
 
 def _plan(

@@ -36,20 +36,21 @@ def compare_clustered(answers: Answers, *, confidence: float = CONFIDENCE) -> li
     """Compare each variant with the baseline, with intervals at a confidence.
 
     Returns:
-        One entry per variant; ``None`` without a baseline, with fewer than five relations, or if an item has none.
+        One entry per variant; ``None`` without a baseline, or with fewer than five relations. An item without a
+        relation counts as one of its own.
     """
     if answers.baseline is None or not has_clusters(answers):
         return [None] * len(answers.recipes)
     paired, known = answers.paired, answers.known
-    clusters = len(answers.relations)
+    number = len(answers.relations)
 
     def totals(marks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return totals_by_cluster(marks, answers.relation, clusters)
+        return _totals(marks, answers)
 
     items, knows = totals(paired), totals(paired & known)
     forgotten, gained = totals(paired & known & ~answers.correct), totals(paired & ~known & answers.correct)
     return [
-        _one(items[row], knows[row], forgotten[row], gained[row], confidence) if paired[row].any() else None
+        _one(number, items[row], knows[row], forgotten[row], gained[row], confidence) if paired[row].any() else None
         for row in range(len(answers.recipes))
     ]
 
@@ -69,7 +70,7 @@ def accuracy_interval(answers: Answers, row: int, asked: NDArray[np.bool_], *, c
     over_items = accuracy(right[asked], confidence=confidence)
     if not has_clusters(answers):
         return over_items
-    counts, items = totals_by_cluster(np.stack([right, asked]), answers.relation, len(answers.relations))
+    counts, items = _totals(np.stack([right, asked]), answers)
     return hull(over_items, share_interval(counts, items, confidence=confidence))
 
 
@@ -95,16 +96,24 @@ def paired_difference(
     )
     if not has_clusters(answers):
         return over_items
-    totals = totals_by_cluster(np.stack([lost, won, asked]), answers.relation, len(answers.relations))
+    totals = _totals(np.stack([lost, won, asked]), answers)
     return hull(over_items, difference_interval(*totals, confidence=confidence))
 
 
 def has_clusters(answers: Answers) -> bool:
-    """Return whether intervals are over relations: there are at least five, and every item has one."""
-    return bool((answers.relation >= 0).all()) and len(answers.relations) >= FEWEST_CLUSTERS
+    """Return whether intervals are over relations: there are at least five."""
+    return len(answers.relations) >= FEWEST_CLUSTERS
+
+
+def _totals(marks: NDArray[np.bool_], answers: Answers) -> NDArray[np.float64]:
+    """Return the number of marked items of each relation, and of each item without one."""
+    cluster, alone = answers.relation.copy(), answers.relation < 0
+    cluster[alone] = len(answers.relations) + np.arange(alone.sum())
+    return totals_by_cluster(marks, cluster, len(answers.relations) + int(alone.sum()))
 
 
 def _one(
+    relations: int,
     items: NDArray[np.float64],
     known: NDArray[np.float64],
     forgotten: NDArray[np.float64],
@@ -113,7 +122,7 @@ def _one(
 ) -> Clustered:
     unknown = items - known
     return Clustered(
-        relations=len(items),
+        relations=relations,
         drop=difference_interval(forgotten, gained, items, confidence=confidence),
         p_value=no_difference(forgotten, gained, items),
         retained=share_interval(known - forgotten, known, confidence=confidence) if known.any() else None,

@@ -17,7 +17,7 @@ from forgetmeter.statistics.strict import strict_drop, strict_proportion
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class VariantAnswers:
     """The answers of a variant to some items of a task.
 
     Attributes:
@@ -46,7 +46,7 @@ class Answered:
         """Number of relations that its intervals are over; ``None`` for intervals over items."""
         return len(self.answers.relations) if has_clusters(self.answers) else None
 
-    def completed(self, *, is_right: bool) -> Answered:
+    def completed(self, *, is_right: bool) -> VariantAnswers:
         """Return it as if all missing answers were right, or wrong."""
         missing = self.missing
         if not missing.any():
@@ -68,7 +68,7 @@ class Answered:
         return asked & known & ~right, asked & ~known & right
 
 
-def estimate(of: Answered, quantity: Quantity, confidence: float) -> Estimate:
+def estimate(of: VariantAnswers, quantity: Quantity, confidence: float) -> Estimate:
     """Return a drop, retained share or accuracy, over relations if there are at least five; over at least one item.
 
     Its interval contains that of ``show`` and that of ``statistics.strict``.
@@ -82,7 +82,7 @@ def estimate(of: Answered, quantity: Quantity, confidence: float) -> Estimate:
     return hull(usual, _strict([of], quantity, confidence))
 
 
-def pooled(parts: Sequence[Answered], quantity: Quantity, confidence: float) -> Estimate:
+def pooled(parts: Sequence[VariantAnswers], quantity: Quantity, confidence: float) -> Estimate:
     """Return the same over the items of several tasks together, which say nothing of other tasks."""
     lost, won, right, asked = _counts(parts, quantity)
     if quantity == "drop":
@@ -92,14 +92,14 @@ def pooled(parts: Sequence[Answered], quantity: Quantity, confidence: float) -> 
     return hull(usual, _strict(parts, quantity, confidence))
 
 
-def _strict(parts: Sequence[Answered], quantity: Quantity, confidence: float) -> Estimate:
+def _strict(parts: Sequence[VariantAnswers], quantity: Quantity, confidence: float) -> Estimate:
     lost, won, right, asked = _counts(parts, quantity)
     if quantity == "drop":
         return strict_drop(forgotten=lost, gained=won, items=asked, confidence=confidence)
     return strict_proportion(right, asked, confidence=confidence)
 
 
-def _counts(parts: Sequence[Answered], quantity: Quantity) -> tuple[int, int, int, int]:
+def _counts(parts: Sequence[VariantAnswers], quantity: Quantity) -> tuple[int, int, int, int]:
     """Return how many items were lost, gained, are right, and were asked."""
     counts = np.zeros(4, dtype=np.int64)
     for of in parts:

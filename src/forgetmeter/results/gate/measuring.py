@@ -12,7 +12,7 @@ from forgetmeter.results.compared.cell_summary import SIGNIFICANT, CellSummary
 from forgetmeter.results.compared.group_average import GroupAverage
 from forgetmeter.results.compared.measured import MeasuredSummary, measured_cells
 from forgetmeter.results.compared.stopped import stopped_early
-from forgetmeter.results.gate.answered import Answered, estimate, pooled
+from forgetmeter.results.gate.answered import VariantAnswers, estimate, pooled
 from forgetmeter.results.gate.check import GateCheck, Measured
 from forgetmeter.results.sizes import variant_bytes
 from forgetmeter.results.summary import Summary
@@ -24,7 +24,7 @@ from forgetmeter.statistics.paired import CONFIDENCE, Estimate, mean_of
 from forgetmeter.statistics.resampling import hull
 from forgetmeter.statistics.strict import strict_mean
 
-_Key = tuple[str, str, str]
+_CellKey = tuple[str, str, str]
 
 
 class NotMeasured(Exception):  # noqa: N818 - not an error
@@ -85,7 +85,7 @@ class Measuring:
         return Measured(found[0], found[1], self._confidences[1], cells[0].items)
 
     @cached_property
-    def _of_texts(self) -> tuple[Mapping[_Key, MeasuredSummary], ...]:
+    def _of_texts(self) -> tuple[Mapping[_CellKey, MeasuredSummary], ...]:
         """Cells without right answers, with intervals at each confidence."""
         wide = measured_cells(self._run, confidence=self._confidences[1])
         return tuple(
@@ -154,13 +154,13 @@ class Measuring:
             missing=sum(int(of.missing.sum()) for of in parts),
         )
 
-    def _part(self, check: GateCheck, task: str) -> Answered:
+    def _part(self, check: GateCheck, task: str) -> VariantAnswers:
         answers = self._answers[check.model, task]
         row = answers.recipes.index(check.recipe)
         is_stopped = self._cell(check, check.recipe, task).precision is not None
-        return Answered(answers, row, _among(answers, check), is_stopped=is_stopped)
+        return VariantAnswers(answers, row, _among(answers, check), is_stopped=is_stopped)
 
-    def _estimate(self, check: GateCheck, parts: Sequence[Answered], confidence: float) -> Estimate:
+    def _estimate(self, check: GateCheck, parts: Sequence[VariantAnswers], confidence: float) -> Estimate:
         """Return an estimate whose interval holds whether missing answers are right or wrong."""
         observed = self._of(check, parts, confidence)
         if not any(of.missing.any() for of in parts):
@@ -168,7 +168,7 @@ class Measuring:
         cases = (self._of(check, [of.completed(is_right=each) for of in parts], confidence) for each in (False, True))
         return reduce(hull, cases, observed)
 
-    def _of(self, check: GateCheck, parts: Sequence[Answered], confidence: float) -> Estimate:
+    def _of(self, check: GateCheck, parts: Sequence[VariantAnswers], confidence: float) -> Estimate:
         quantity = check.condition.quantity
         if len(parts) > 1 and check.task is not None:
             group = self._groups.get((check.model, check.recipe, check.task))
@@ -178,7 +178,7 @@ class Measuring:
                 return pooled(parts, quantity, confidence)
         return mean_of([self._of_task(check, of, confidence) for of in parts])
 
-    def _of_task(self, check: GateCheck, of: Answered, confidence: float) -> Estimate:
+    def _of_task(self, check: GateCheck, of: VariantAnswers, confidence: float) -> Estimate:
         quantity = check.condition.quantity
         if not of.asked(quantity).any():
             raise NotMeasured(
@@ -196,7 +196,7 @@ class Measuring:
         return found
 
     @cached_property
-    def _groups(self) -> Mapping[_Key, GroupAverage]:
+    def _groups(self) -> Mapping[_CellKey, GroupAverage]:
         return {(each.model, each.recipe, each.group): each for each in self.summary.groups}
 
     def _cell(self, check: GateCheck, recipe: str, task: str) -> CellSummary:
