@@ -54,8 +54,10 @@ RARE = (
     Setting(2683, 20, 1.0, 0.02, 0.05),
     Setting(2683, 20, 1.0, 0.02, 0.1),
     Setting(4000, 41, 0.6, 0.02, 0.05),
+    Setting(2000, 10, 0.05, 0.2, 0.1, 0, 0.09),
+    Setting(2000, 20, 0.2, 0.2, 0.1, 0, 0.2),
 )
-"""Losses that most relations do not have, and some have largely."""
+"""Losses that most relations do not have, and some have largely; then knowledge that most relations lack."""
 TOGETHER = (2, 5, 20)
 """Numbers of conditions, each on a task of its own."""
 BY_RELATION = (
