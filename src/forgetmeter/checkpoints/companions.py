@@ -17,7 +17,6 @@ from forgetmeter.version import __version__
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _KEPT = ("license", "license_name", "license_link", "language")
-_HUB_NAME = re.compile(r"^\w[\w.-]*/[\w.-]+(@.*)?$")
 
 
 def remove_code_references(folder: Path) -> None:
@@ -37,9 +36,11 @@ def _without_code(value: Any) -> Any:  # noqa: ANN401 - of JSON
 def model_card(written: Written, source: Mapping[str, str], *, is_quantized: bool) -> str:
     """Return the README.md of a compressed checkpoint, with its source's ``source_facts``."""
     facts, model = dict(source), shown_model(written.model)
-    if _HUB_NAME.match(written.model):
-        facts["base_model"] = written.model.partition("@")[0]
-        facts |= {"base_model_relation": "quantized"} if is_quantized else {}
+    reference = parse_model_reference(written.model)
+    if reference.source == "hub":
+        facts["base_model"] = reference.place
+        if is_quantized:
+            facts["base_model_relation"] = "quantized"
     front = "".join(f"{key}: {value}\n" for key, value in facts.items())
     lines = [
         f"---\n{front}tags: [forgetmeter, compressed]\n---\n",

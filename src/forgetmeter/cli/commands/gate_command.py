@@ -149,7 +149,7 @@ def _plan(
     sys.stdout.flush()
     for each in margins:
         if not each.is_decidable and not is_allowed:
-            what = "ask more items, accept" if each.of.has_enough(each.margin) else "accept"
+            what = "ask more items, accept" if each.has_enough else "accept"
             raise UserError(
                 f"{counted(each.of.items, 'item')} of {each.of.task} are unlikely to decide '{each.condition}' "
                 f"({_needs(each)}); {what} a larger loss, or add --allow-undecidable"
@@ -158,15 +158,15 @@ def _plan(
 
 def _needs(planned: PlannedMargin) -> str:
     """Return how many items would decide a margin, and how many there are."""
-    of, needed = planned.of, planned.of.needed(planned.margin)
-    if needed is None:
+    of = planned.of
+    if planned.needed is None:
         return (
             f"no number of items of {counted(of.relations, 'relation')} can"
             if of.relations
             else "no realistic number can"
         )
-    exist = "" if of.has_enough(planned.margin) else f", and {of.available:,} exist"
-    return f"about {needed:,} items would be needed{exist}"
+    exist = "" if planned.has_enough else f", and {of.available:,} exist"
+    return f"about {planned.needed:,} items would be needed{exist}"
 
 
 def _share(text: str) -> float:

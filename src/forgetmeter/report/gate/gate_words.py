@@ -27,10 +27,18 @@ def answer(gate: Gate) -> str:
 
 def size_in_words(variant: VariantGate) -> str:
     """Return the size of a variant beside that of its original; empty if it is unknown."""
-    if variant.bytes is None or not variant.original:
+    if (sizes := both_sizes(variant)) is None:
         return ""
+    after, before, share = sizes
+    return f"{after}, {percent(share)} of the original's {before}"
+
+
+def both_sizes(variant: VariantGate) -> tuple[str, str, float] | None:
+    """Return the sizes of a variant and of its original, and the first divided by the second."""
+    if variant.bytes is None or not variant.original:
+        return None
     after, before = megabytes([variant.bytes, variant.original])
-    return f"{after} MB, {percent(variant.bytes / variant.original)} of the original's {before} MB"
+    return f"{after} MB", f"{before} MB", variant.bytes / variant.original
 
 
 def subject(check: GateCheck) -> str:

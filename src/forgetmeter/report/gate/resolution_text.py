@@ -40,7 +40,7 @@ def margin_text(margins: Sequence[PlannedMargin], *, width: int) -> Text:
         (
             *_cells(each.of),
             str(each.condition),
-            f"{100 * each.of.power(each.margin):.0f}%",
+            f"{100 * each.power:.0f}%",
             _needed(each),
         )
         for each in margins
@@ -54,10 +54,9 @@ def _cells(each: TaskResolution) -> tuple[str, ...]:
 
 
 def _needed(each: PlannedMargin) -> str:
-    needed = each.of.needed(each.margin)
-    if needed is None:
+    if each.needed is None:
         return "none"
-    return count(needed) if each.of.has_enough(each.margin) else f"{count(needed)} ({count(each.of.available)} exist)"
+    return count(each.needed) + ("" if each.has_enough else f" ({count(each.of.available)} exist)")
 
 
 def _basis(resolutions: Sequence[TaskResolution], width: int) -> Text:

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forgetmeter.basics.plural import megabytes
 from forgetmeter.probes.registry import things
-from forgetmeter.report.gate.gate_words import ANSWERS, observed, remark, size_in_words, subject
+from forgetmeter.report.gate.gate_words import ANSWERS, both_sizes, observed, remark, size_in_words, subject
 from forgetmeter.report.words.numbers import percent
 from forgetmeter.report.words.recipe_words import variant_name
 from forgetmeter.results.gate.check import CheckResult, GateVerdict
@@ -103,11 +102,10 @@ def _decision(results: Results, variant: VariantGate) -> Decision:
 
 def _saves(variant: VariantGate) -> str:
     """Return the size of a variant, and by how much it is smaller than its original; empty if it is unknown."""
-    if variant.bytes is None or not variant.original:
+    if (sizes := both_sizes(variant)) is None:
         return ""
-    after, before = megabytes([variant.bytes, variant.original])
-    change = variant.bytes / variant.original - 1
-    return f"{after} MB instead of {before} MB: {percent(abs(change))} {'larger' if change > 0 else 'smaller'}"
+    after, before, share = sizes
+    return f"{after} instead of {before}: {percent(abs(share - 1))} {'larger' if share > 1 else 'smaller'}"
 
 
 def _line(result: CheckResult) -> CheckLine:

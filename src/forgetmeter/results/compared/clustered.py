@@ -43,12 +43,8 @@ def compare_clustered(answers: Answers, *, confidence: float = CONFIDENCE) -> li
         return [None] * len(answers.recipes)
     paired, known = answers.paired, answers.known
     number = len(answers.relations)
-
-    def totals(marks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return _totals(marks, answers)
-
-    items, knows = totals(paired), totals(paired & known)
-    forgotten, gained = totals(paired & known & ~answers.correct), totals(paired & ~known & answers.correct)
+    marks = (paired, paired & known, paired & known & ~answers.correct, paired & ~known & answers.correct)
+    items, knows, forgotten, gained = (_totals(each, answers) for each in marks)
     return [
         _one(number, items[row], knows[row], forgotten[row], gained[row], confidence) if paired[row].any() else None
         for row in range(len(answers.recipes))

@@ -101,9 +101,7 @@ def _strict(parts: Sequence[VariantAnswers], quantity: Quantity, confidence: flo
 
 def _counts(parts: Sequence[VariantAnswers], quantity: Quantity) -> tuple[int, int, int, int]:
     """Return how many items were lost, gained, are right, and were asked."""
-    counts = np.zeros(4, dtype=np.int64)
-    for of in parts:
-        asked = of.asked(quantity)
-        counts += [int(each.sum()) for each in (*of.changes(), asked & of.answers.correct[of.row], asked)]
-    lost, won, right, number = map(int, counts)
+    asked = [of.asked(quantity) for of in parts]
+    marks = [(*of.changes(), each & of.answers.correct[of.row], each) for of, each in zip(parts, asked, strict=True)]
+    lost, won, right, number = (sum(int(each.sum()) for each in kind) for kind in zip(*marks, strict=True))
     return lost, won, right, number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import mean, median
 
 from forgetmeter.results.compared.cell_summary import CellSummary
@@ -57,11 +58,6 @@ class TaskResolution:
         """
         return self.expected.needed(margin, POWER)
 
-    def has_enough(self, margin: float) -> bool:
-        """Return whether so many items exist, or may exist."""
-        needed = self.needed(margin)
-        return needed is not None and (self.available is None or needed <= self.available)
-
 
 def resolutions(
     tasks: Iterable[TaskSummary], *, seen: Summary | None = None, flips: float | None = None
@@ -90,10 +86,26 @@ class PlannedMargin:
     condition: Condition
     margin: float
 
+    @cached_property
+    def power(self) -> float:
+        """The probability that a variant that loses nothing passes."""
+        return self.of.power(self.margin)
+
+    @cached_property
+    def needed(self) -> int | None:
+        """See ``TaskResolution.needed``."""
+        return self.of.needed(self.margin)
+
     @property
     def is_decidable(self) -> bool:
         """Whether a variant that loses nothing passes with a probability of at least 80%."""
-        return self.of.power(self.margin) >= POWER
+        return self.power >= POWER
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether the needed items exist, as far as is known."""
+        available = self.of.available
+        return self.needed is not None and (available is None or self.needed <= available)
 
 
 def planned_margins(
