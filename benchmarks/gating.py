@@ -20,14 +20,13 @@ import numpy as np
 from coverage import Setting, simulated
 from scipy.stats import norm
 
-from forgetmeter.results.compared.comparison import compare_all
 from forgetmeter.results.gate.answered import VariantAnswers, estimate
 from forgetmeter.results.gate.check import POWER, GateCheck, GateVerdict, Measured, judge, worst
-from forgetmeter.results.gate.resolution import correlation
+from forgetmeter.results.gate.resolution import CORRELATION, paired_changes
 from forgetmeter.specs.condition import Condition, Quantity
 from forgetmeter.statistics.item_intervals import mean_interval, quantile_interval
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
-from forgetmeter.statistics.resolution import Expected
+from forgetmeter.statistics.resolution import Expected, seen_correlation
 from forgetmeter.statistics.strict import strict_mean
 
 AT_THE_MARGIN = (
@@ -204,7 +203,7 @@ def planned(runs: int) -> None:
         _print_planned(base, margin, runs)
     for relations, spread, margin in OVER_RELATIONS:
         seen = Setting(40 * relations, relations, 0.6, 0.05 / 0.6, spread, 0.05 / 0.4)
-        items = Expected(0.1, _correlation(seen), relations).needed(margin, POWER)
+        items = Expected(0.1, _correlation(seen), (1,) * relations).needed(margin, POWER)
         if items is None:
             print(f"| 10% | {relations} | {100 * margin:g} pt | no number | | |")
             continue
@@ -214,8 +213,9 @@ def planned(runs: int) -> None:
 def _correlation(setting: Setting) -> float:
     """Return the mean of what variants of an earlier run show, as ``gate --plan`` takes it."""
     random = np.random.default_rng(1)
-    cells = [compare_all(simulated(setting, random))[1] for _ in range(25)]
-    return mean(correlation(cell) or 0.0 for cell in cells if cell is not None)
+    runs = [simulated(setting, random) for _ in range(25)]
+    found = [seen_correlation(paired_changes(each), each.relation) for each in runs]
+    return mean(each.shrunk(CORRELATION) for each in found if each is not None)
 
 
 def _print_planned(setting: Setting, margin: float, runs: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from forgetmeter.statistics.clustered_proportion import difference_interval
 from forgetmeter.statistics.paired import paired_drop
 from forgetmeter.statistics.resampling import hull
-from forgetmeter.statistics.resolution import Expected
+from forgetmeter.statistics.resolution import Expected, SeenCorrelation, seen_correlation
 from forgetmeter.statistics.strict import strict_drop
 
 
@@ -47,7 +47,7 @@ def test_known_figures() -> None:
 
 def test_items_of_the_same_relation_are_alike() -> None:
     """The design effect grows with their number, so that a small margin may need more relations, not more items."""
-    expected = Expected(0.1, 0.01, relations=20)
+    expected = Expected(0.1, 0.01, (11,) * 20)
     assert [expected.design_effect(items) for items in (20, 220, 2020)] == pytest.approx([1, 1.1, 2])
     assert expected.needed(0.05, 0.8) == pytest.approx(489, abs=40)
     assert expected.needed(0.01, 0.8) is None
@@ -67,5 +67,51 @@ def test_the_power_over_relations_is_that_of_simulated_relations(relations, each
         won = random.binomial(each, np.clip(flips / 2 - lean / 2, 0, 1))
         found = difference_interval(*(np.asarray(values, float) for values in (lost, won, np.full(relations, each))))
         passed.append(found.high <= margin)
-    expected = Expected(flips, alike, relations).power(margin, items)
+    expected = Expected(flips, alike, (each,) * relations).power(margin, items)
     assert np.mean(passed) == pytest.approx(expected, abs=0.06)
+
+
+def test_large_relations_make_items_more_alike() -> None:
+    unequal = Expected(0.1, 0.01, (190, *(10,) * 10))
+    assert unequal.design_effect(290) == pytest.approx(1 + 0.01 * (sum([190**2, 10 * 10**2]) / 290 - 1))
+    assert unequal.design_effect(290) > Expected(0.1, 0.01, (29,) * 10).design_effect(290)
+
+
+def changes(random, *, relations, each, alike, flips=0.1, variants=1):
+    """Return changes whose intraclass correlation is known, and the relation of each item."""
+    lean = np.sqrt(alike * flips) * random.choice([-1, 1], (variants, relations)).repeat(each, axis=1)
+    drawn = random.random(lean.shape)
+    lost, won = (np.clip(flips / 2 + sign * lean / 2, 0, 1) for sign in (1, -1))
+    return np.where(drawn < lost, 1.0, np.where(drawn < lost + won, -1.0, 0.0)), np.arange(relations).repeat(each)
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.01, 0.05])
+@pytest.mark.parametrize("each", [3, 30])
+def test_the_seen_correlation_is_unbiased(alike, each) -> None:
+    """Of many variants at once, on few items of each relation as on many."""
+    found = seen_correlation(*changes(np.random.default_rng(0), relations=40, each=each, alike=alike, variants=2000))
+    assert found.value == pytest.approx(alike, abs=0.003)
+
+
+def test_the_variance_of_the_seen_correlation() -> None:
+    random = np.random.default_rng(0)
+    found = [seen_correlation(*changes(random, relations=20, each=10, alike=0.0)) for _ in range(500)]
+    assert np.var([each.value for each in found]) == pytest.approx(found[0].variance, rel=0.2)
+
+
+def test_what_few_items_show_is_drawn_towards_what_is_usual() -> None:
+    assert SeenCorrelation(0.1, 0.0).shrunk(0.01) == pytest.approx(0.1)
+    assert SeenCorrelation(0.1, 1.0).shrunk(0.01) == pytest.approx(0.01, abs=1e-4)
+    assert SeenCorrelation(0.03, 0.01**2).shrunk(0.01) == pytest.approx(0.02)
+    assert SeenCorrelation(-0.5, 0.01**2).shrunk(0.01) == 0.0
+
+
+def test_no_correlation_is_seen_without_changes_or_relations() -> None:
+    assert seen_correlation(np.zeros((2, 10)), np.arange(10) // 2) is None
+    assert seen_correlation(np.ones((2, 10)), np.zeros(10, dtype=int)) is None
+    assert seen_correlation(np.ones((2, 10)), np.arange(10)) is None
+    # Items that were not asked, or have no relation, do not count.
+    every, relation = changes(np.random.default_rng(0), relations=20, each=10, alike=0.05)
+    some = np.where(relation % 2 == 0, every, np.nan)
+    without = np.where(relation % 2 == 0, relation, -1)
+    assert seen_correlation(some, relation) == seen_correlation(every, without) != seen_correlation(every, relation)

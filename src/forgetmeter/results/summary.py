@@ -53,7 +53,7 @@ class TaskSummary:
     Attributes:
         items: Number of items.
         filters: Number of items that the task itself left out, for any model, by reason.
-        relations: Number of relations of its items.
+        sizes: Number of items of each of their relations.
         has_items: Whether its items are stored, not only the answers.
         available: Number of its items without a limit; ``None`` if unknown.
     """
@@ -61,9 +61,14 @@ class TaskSummary:
     task: str
     items: int
     filters: Mapping[str, int] = field(default_factory=dict)
-    relations: int = 0
+    sizes: tuple[int, ...] = ()
     has_items: bool = True
     available: int | None = None
+
+    @property
+    def relations(self) -> int:
+        """Number of relations of its items."""
+        return len(self.sizes)
 
 
 @dataclass(frozen=True)
@@ -168,14 +173,20 @@ def _tasks(run: Run, cells: list[CellSummary]) -> tuple[TaskSummary, ...]:
     answered = {cell.task: cell.items for cell in cells}
     filters = {each.task: each.filters for each in run.tasks}
     by_task = run.item_shapes.groupby("task")["relation"]
-    items, relations = by_task.size(), by_task.nunique()
+    items, sizes = by_task.size(), relation_sizes(run)
     found = []
     for name in run.task_names:
         if name in items:
-            found.append(TaskSummary(name, int(items[name]), filters.get(name, {}), int(relations[name])))
+            found.append(TaskSummary(name, int(items[name]), filters.get(name, {}), sizes[name]))
         elif name in answered:
             found.append(TaskSummary(name, answered[name], has_items=False))
     return tuple(found)
+
+
+def relation_sizes(run: Run) -> dict[str, tuple[int, ...]]:
+    """Return the number of items of each relation of each task of a run."""
+    by_task = run.item_shapes.groupby("task")["relation"]
+    return {str(task): tuple(map(int, each.value_counts(sort=False))) for task, each in by_task}
 
 
 def _variant(stored: StoredVariant) -> VariantSummary:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import nct, norm, t
 
 from forgetmeter.statistics.paired import CONFIDENCE, normal_quantile, paired_drop
@@ -30,36 +32,46 @@ class Expected:
     Attributes:
         flips: Share of items whose correctness changes, either way.
         correlation: Correlation of the changes of two items of the same relation (intraclass correlation).
-        relations: Number of relations that the items are spread over; ``None`` for intervals over items.
+        sizes: Number of items of each relation, or a multiple of it; empty for intervals over items.
     """
 
     flips: float
     correlation: float = 0.0
-    relations: int | None = None
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def relations(self) -> int:
+        """Number of relations; 0 for intervals over items."""
+        return len(self.sizes)
 
     def design_effect(self, items: int) -> float:
         """Return the variance of the drop over relations divided by that over independent items.
 
-        Kish, Survey Sampling, 1965: it grows with the number of items of each relation.
+        Kish, Survey Sampling, 1965: it grows with the number of items in the relation of an average item.
         """
-        return 1.0 if self.relations is None else 1 + self.correlation * max(items / self.relations - 1, 0.0)
+        if not self.sizes:
+            return 1.0
+        together = items * sum(size**2 for size in self.sizes) / sum(self.sizes) ** 2
+        return 1 + self.correlation * max(together - 1, 0.0)
 
     def half_width(self, items: int) -> float:
         """Return how far the 95% interval of the drop extends above zero, as that of a gate."""
-        return self._above(items, 0.0) if self.relations is None else t_quantile(self.relations) * self._error(items)
+        return t_quantile(self.relations) * self._error(items) if self.sizes else self._above(items, 0.0)
 
     def power(self, margin: float, items: int) -> float:
         """Return the probability that the whole 95% interval of the drop is within a margin."""
-        if self.relations is not None:
+        # Less half an item, as the number of changes is an integer.
+        half = 0.5 / items
+        if self.sizes:
             # Over few relations, the width of the interval varies, too.
-            return float(nct.sf(t_quantile(self.relations), self.relations - 1, margin / self._error(items)))
+            error = self._error(items)
+            return float(nct.sf(t_quantile(self.relations), self.relations - 1, (margin - half) / error))
         # The largest drop that passes, from whose own interval it follows.
         largest = 0.0
         for _ in range(_ROUNDS):
             largest = margin - self._above(items, max(largest, 0.0))
         deviation = math.sqrt(self.flips / items)
-        # Less half an item, as the number of changes is an integer.
-        return float(norm.cdf((largest - 0.5 / items) / deviation)) if deviation else float(largest >= 0)
+        return float(norm.cdf((largest - half) / deviation)) if deviation else float(largest >= 0)
 
     def _above(self, items: int, drop: float) -> float:
         """Return how far an interval over items extends above the observed drop."""
@@ -87,3 +99,55 @@ class Expected:
             middle = (low + high) // 2
             low, high = (low, middle) if self.power(margin, middle) >= power else (middle, high)
         return high
+
+
+@dataclass(frozen=True)
+class SeenCorrelation:
+    """How alike the changes of two items of a relation were in an earlier run (intraclass correlation).
+
+    Attributes:
+        value: The estimate of the analysis of variance, which can be below zero.
+        variance: Its variance if there is no correlation: the more items each relation has, the smaller.
+    """
+
+    value: float
+    variance: float
+
+    def shrunk(self, expected: float) -> float:
+        """Return it drawn towards what is usual, by its variance; from 0 to 1.
+
+        Few items of each relation hardly tell a correlation of 0.01, which matters once many are asked. Usual
+        correlations are taken to vary by as much as they are large.
+        """
+        weight = expected**2 / (expected**2 + self.variance)
+        return min(max(weight * self.value + (1 - weight) * expected, 0.0), 1.0)
+
+
+def seen_correlation(changes: NDArray[np.float64], cluster: NDArray[np.int64]) -> SeenCorrelation | None:
+    """Return the intraclass correlation of the changes of all variants together.
+
+    Args:
+        changes: Per item 1 if it was lost, -1 if gained, else 0; NaN if it was not asked; shape ``(variants, items)``.
+        cluster: Per item, the index of its relation, shape ``(items,)``; items with a negative one do not count.
+
+    Returns:
+        ``None`` if nothing changed, or no relation has two items.
+    """
+    between = total = 0.0
+    variance = math.inf
+    for each in changes:
+        asked = (cluster >= 0) & ~np.isnan(each)
+        mine, groups = each[asked], np.unique(cluster[asked], return_inverse=True)[1]
+        sizes = np.bincount(groups).astype(np.float64)
+        items, relations = len(mine), len(sizes)
+        if not 2 <= relations < items:
+            continue
+        explained = float((np.bincount(groups, mine) ** 2 / sizes).sum())
+        among = (explained - float(mine.sum()) ** 2 / items) / (relations - 1)
+        within = (float((mine**2).sum()) - explained) / (items - relations)
+        size = (items - float((sizes**2).sum()) / items) / (relations - 1)
+        between += among - within
+        total += among + (size - 1) * within
+        # Variants change much the same items, so that all of them say hardly more than one.
+        variance = min(variance, 2 / (size * (size - 1) * (relations - 1)))
+    return SeenCorrelation(between / total, variance) if total > 0 else None

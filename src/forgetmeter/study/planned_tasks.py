@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from forgetmeter.probes.registry import find_task
 from forgetmeter.records.item import Task, WholeText
-from forgetmeter.results.summary import TaskSummary
+from forgetmeter.results.summary import TaskSummary, relation_sizes
 from forgetmeter.runs.run import read_run
 from forgetmeter.study.checked_study import CheckedStudy, valid_items
 
@@ -31,21 +32,19 @@ def _asks_texts(task: Task) -> bool:
 
 def _summary(name: str, task: Task) -> TaskSummary:
     items = valid_items(task)
-    relations = {item.fields["relation"] for item in items if "relation" in item.fields}
+    relations = Counter(item.fields["relation"] for item in items if "relation" in item.fields)
     filtered = sum(task.description.filters.values())
     available = max(task.description.official_size - filtered, len(items))
-    return TaskSummary(name, len(items), relations=len(relations), available=available)
+    return TaskSummary(name, len(items), sizes=tuple(relations.values()), available=available)
 
 
 def _stored(checked: CheckedStudy, names: Sequence[str]) -> dict[str, TaskSummary]:
     if not names:
         return {}
     run = read_run(checked.store.location)
-    shapes = run.item_shapes.groupby("task")["relation"]
-    items, relations, available = shapes.size(), shapes.nunique(), {each.task: each.available for each in run.tasks}
+    items, sizes = run.item_shapes.groupby("task").size(), relation_sizes(run)
+    available = {each.task: each.available for each in run.tasks}
     return {
-        name: TaskSummary(
-            name, int(items.get(name, 0)), relations=int(relations.get(name, 0)), available=available.get(name)
-        )
+        name: TaskSummary(name, int(items.get(name, 0)), sizes=sizes.get(name, ()), available=available.get(name))
         for name in names
     }

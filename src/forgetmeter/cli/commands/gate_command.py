@@ -18,7 +18,7 @@ from forgetmeter.config import study_file
 from forgetmeter.errors import UserError
 from forgetmeter.report.gate import gate_json, gate_junit, gate_markdown, gate_text, resolution_text
 from forgetmeter.results import results
-from forgetmeter.results.gate import gating, resolution
+from forgetmeter.results.gate import check, gating, resolution
 from forgetmeter.specs import condition
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.study import running
@@ -137,23 +137,25 @@ def _plan(
     checked = running.check_study(lambda vocabulary: study_file.read_study_file(study, vocabulary=vocabulary))
     tasks = running.check_tasks(checked, stages)
     earlier = seen or (checked.store.location if checked.store.has_files() else None)
-    summary = None if earlier is None else results.open_run(earlier).summary
-    of_tasks = resolution.resolutions(tasks, seen=summary, flips=share)
+    run = None if earlier is None else results.open_run(earlier).run
+    of_tasks = resolution.resolutions(tasks, seen=run, flips=share)
     margins, others = resolution.planned_margins(conditions, of_tasks)
     if not margins:
         raise UserError("nothing to plan: --plan is for margins on the drop, on tasks with right answers")
     print_text(resolution_text.margin_text(margins, width=text_width()))
     for other in others:
-        typer.echo(f"not planned: {other}")
+        typer.echo(f"not planned (only margins on the drop of tasks are): {other}")
     # Before an error, where both go to the same place.
     sys.stdout.flush()
-    for each in margins:
-        if not each.is_decidable and not is_allowed:
-            what = "ask more items, accept" if each.has_enough else "accept"
-            raise UserError(
-                f"{counted(each.of.items, 'item')} of {each.of.task} are unlikely to decide '{each.condition}' "
-                f"({_needs(each)}); {what} a larger loss, or add --allow-undecidable"
-            )
+    if resolution.joint_power(margins) >= check.POWER or is_allowed:
+        return
+    hardest = min(margins, key=lambda each: each.power / each.goal)
+    what = "ask more items, accept" if hardest.has_enough else "accept"
+    raise UserError(
+        f"{counted(hardest.of.items, 'item')} of {hardest.of.task} are unlikely to decide '{hardest.condition}'"
+        f"{' and the other margins' if len(margins) > 1 else ''} ({_needs(hardest)}); {what} a larger loss, or add "
+        "--allow-undecidable"
+    )
 
 
 def _needs(planned: PlannedMargin) -> str:
@@ -161,8 +163,8 @@ def _needs(planned: PlannedMargin) -> str:
     of = planned.of
     if planned.needed is None:
         return (
-            f"no number of items of {counted(of.relations, 'relation')} can"
-            if of.relations
+            f"no number of items of {counted(of.expected.relations, 'relation')} can"
+            if of.expected.relations
             else "no realistic number can"
         )
     exist = "" if planned.has_enough else f", and {of.available:,} exist"

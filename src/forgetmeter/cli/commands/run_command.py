@@ -120,7 +120,7 @@ def run_given(
     if dry_run:
         tasks = check_tasks(checked, stages)
         _print_plan(checked)
-        seen = results.open_run(checked.store.location).summary if checked.store.has_files() else None
+        seen = results.open_run(checked.store.location).run if checked.store.has_files() else None
         if resolved := resolution.resolutions(tasks, seen=seen):
             print_text(Text("\n").append_text(resolution_text.resolution_text(resolved, width=text_width())))
         return

@@ -10,7 +10,7 @@ from rich.text import Text
 from forgetmeter.basics.plural import counted
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, percent
-from forgetmeter.results.gate.resolution import PlannedMargin, TaskResolution
+from forgetmeter.results.gate.resolution import PlannedMargin, TaskResolution, joint_power
 
 _NOTABLE = 1.05
 _COLUMNS = (
@@ -46,6 +46,12 @@ def margin_text(margins: Sequence[PlannedMargin], *, width: int) -> Text:
         for each in margins
     ]
     text = in_columns(columns, rows, width=width)
+    if len(margins) > 1:
+        said = (
+            f"Together, the {len(margins)} conditions pass with {100 * joint_power(margins):.0f}% if they are "
+            "independent. items for 80%: with these, all conditions together pass with 80%."
+        )
+        text.append(textwrap.fill(said, width) + "\n")
     return text.append_text(_basis([each.of for each in margins], width))
 
 
@@ -69,7 +75,7 @@ def _basis(resolutions: Sequence[TaskResolution], width: int) -> Text:
     said += f", as in {counted(seen[-1], 'variant')} evaluated earlier" if seen else ""
     said += (", else" if seen else "; here") + " assumed" if assumed else ""
     said += "."
-    effects = sorted(each.expected.design_effect(each.items) for each in resolutions if each.relations)
+    effects = sorted(each.expected.design_effect(each.items) for each in resolutions if each.expected.relations)
     if effects and effects[-1] >= _NOTABLE:
         span = " to ".join(dict.fromkeys(f"{each:.1f}" for each in (effects[0], effects[-1])))
         said += f" Relations differ, which multiplies the variance by {span}."

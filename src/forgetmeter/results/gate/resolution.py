@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import mean, median
 
-from forgetmeter.results.compared.cell_summary import CellSummary
+import numpy as np
+from numpy.typing import NDArray
+
 from forgetmeter.results.gate.check import POWER
 from forgetmeter.results.open_ledgers import find_names
-from forgetmeter.results.summary import Summary, TaskSummary
+from forgetmeter.results.summary import TaskSummary
+from forgetmeter.runs.content.answers import Answers
+from forgetmeter.runs.run import Run
 from forgetmeter.specs.condition import Condition
-from forgetmeter.statistics.paired import normal_quantile, paired_drop
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
-from forgetmeter.statistics.resolution import Expected, t_quantile
+from forgetmeter.statistics.resolution import Expected, seen_correlation
 
 FLIPS = 0.1
 """Share of answers that flip, if no earlier run says otherwise: that of mild compression (docs/results/smollm2.md)."""
@@ -28,48 +31,56 @@ class TaskResolution:
     """What the items of a task can resolve if nothing is lost.
 
     Attributes:
-        items: Number of planned items.
-        relations: Number of their relations that intervals are over; 0 for intervals over items.
-        expected: How answers are expected to change.
+        parts: Number of planned items of each part that has an interval of its own: the whole task, or each relation.
+        expected: How answers of a part are expected to change.
         variants: Number of variants of an earlier run that this is based on; 0 if it is assumed.
         available: Number of items that exist; ``None`` if unknown.
+        sizes: Number of planned items of each relation.
     """
 
     task: str
-    items: int
-    relations: int
+    parts: tuple[int, ...]
     expected: Expected
     variants: int
     available: int | None = None
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def items(self) -> int:
+        """Number of planned items."""
+        return sum(self.parts)
 
     @property
     def half_width(self) -> float:
-        """Half the width of the 95% interval of the drop."""
-        return self.expected.half_width(self.items)
+        """Half the width of the 95% interval of the drop, of the smallest part."""
+        return self.expected.half_width(min(self.parts))
 
     def power(self, margin: float) -> float:
-        """Return the probability that a variant that loses nothing passes."""
-        return self.expected.power(margin, self.items)
+        """Return the probability that a variant that loses nothing passes, in all parts."""
+        return math.prod(self.expected.power(margin, items) for items in self.parts)
 
-    def needed(self, margin: float) -> int | None:
-        """Return the number of items with which a variant that loses nothing passes with a probability of 80%.
+    def needed(self, margin: float, power: float) -> int | None:
+        """Return the number of items with which a variant that loses nothing passes with a probability.
 
-        With relations, these stay the same. ``None`` if no realistic number suffices.
+        Relations stay the same; those with an interval of their own get equally many items. ``None`` if no realistic
+        number suffices.
         """
-        return self.expected.needed(margin, POWER)
+        each = self.expected.needed(margin, power ** (1 / len(self.parts)))
+        return None if each is None else each * len(self.parts)
 
 
 def resolutions(
-    tasks: Iterable[TaskSummary], *, seen: Summary | None = None, flips: float | None = None
+    tasks: Iterable[TaskSummary], *, seen: Run | None = None, flips: float | None = None
 ) -> tuple[TaskResolution, ...]:
     """Return what the items of each task can resolve.
 
     Args:
         tasks: Tasks with right answers, with their planned items.
-        seen: Summary of an earlier run: its variants say how many answers flip on each task, and how relations differ.
+        seen: An earlier run: its variants say how many answers flip on each task, and how relations differ.
         flips: Share of answers that flip, instead.
     """
-    return tuple(_resolution(task, seen.cells if seen else (), flips) for task in tasks if task.items)
+    earlier = seen.answers if seen else ()
+    return tuple(_resolution(task, earlier, flips) for task in tasks if task.items)
 
 
 @dataclass(frozen=True)
@@ -80,11 +91,13 @@ class PlannedMargin:
         of: The items.
         condition: The condition on the drop.
         margin: Its limit.
+        goal: Probability with which a variant that loses nothing should pass: over all margins together, 80%.
     """
 
     of: TaskResolution
     condition: Condition
     margin: float
+    goal: float = POWER
 
     @cached_property
     def power(self) -> float:
@@ -93,13 +106,8 @@ class PlannedMargin:
 
     @cached_property
     def needed(self) -> int | None:
-        """See ``TaskResolution.needed``."""
-        return self.of.needed(self.margin)
-
-    @property
-    def is_decidable(self) -> bool:
-        """Whether a variant that loses nothing passes with a probability of at least 80%."""
-        return self.power >= POWER
+        """The number of items with which it passes with the probability ``goal``; see ``TaskResolution.needed``."""
+        return self.of.needed(self.margin, self.goal)
 
     @property
     def has_enough(self) -> bool:
@@ -113,7 +121,7 @@ def planned_margins(
 ) -> tuple[tuple[PlannedMargin, ...], tuple[Condition, ...]]:
     """Return the margins of a policy with the items that are to decide them, and the conditions without a plan.
 
-    Margins on the drop have a plan, for each task or for each relation of average size.
+    Margins on the drop have a plan, for each task or for all of its relations.
 
     Raises:
         UserError: A condition names a task that is not planned.
@@ -129,48 +137,42 @@ def planned_margins(
         }
         for each in of_tasks:
             if each.task in chosen:
-                of = _relation_of(each) if condition.extent == "relation" else each
+                of = _relations_of(each) if condition.extent == "relation" else each
                 planned.append(PlannedMargin(of, condition, condition.limit))
-    return tuple(planned), tuple(others)
+    goal = POWER ** (1 / max(len(planned), 1))
+    return tuple(replace(each, goal=goal) for each in planned), tuple(others)
 
 
-def _relation_of(of: TaskResolution) -> TaskResolution:
-    alone = Expected(of.expected.flips)
-    name = f"{of.task}, each relation"
-    relations = max(of.relations, 1)
-    available = None if of.available is None else of.available // relations
-    return replace(of, task=name, items=max(1, of.items // relations), relations=0, expected=alone, available=available)
+def joint_power(margins: Iterable[PlannedMargin]) -> float:
+    """Return the probability that a variant that loses nothing passes all margins, as if they were independent."""
+    return math.prod(each.power for each in margins)
 
 
-def _resolution(task: TaskSummary, seen: Sequence[CellSummary], flips: float | None) -> TaskResolution:
-    relations = task.relations if task.relations >= FEWEST_CLUSTERS else 0
-    whole = [cell for cell in seen if cell.flips is not None and cell.precision is None]
-    mine = [cell for cell in whole if cell.task == task.task]
+def _relations_of(of: TaskResolution) -> TaskResolution:
+    return replace(
+        of, task=f"{of.task}, each relation", parts=of.sizes or of.parts, expected=Expected(of.expected.flips)
+    )
+
+
+def _resolution(task: TaskSummary, seen: Sequence[Answers], flips: float | None) -> TaskResolution:
+    mine = [each for each in seen if each.task == task.task]
     # Another number of phrasings, say, changes little.
-    mine = mine or [cell for cell in whole if cell.task.partition(":")[0] == task.task.partition(":")[0]]
-    correlations = [each for cell in mine if (each := correlation(cell)) is not None]
-    alike = mean(correlations) if correlations else CORRELATION
-    if flips is None and mine:
-        flips = median(cell.flips or 0.0 for cell in mine)
-    else:
-        mine = []
-    flips = FLIPS if flips is None else flips
-    expected = Expected(flips, alike, relations) if relations else Expected(flips)
-    return TaskResolution(task.task, task.items, relations, expected, len(mine), task.available)
+    mine = mine or [each for each in seen if each.task.partition(":")[0] == task.task.partition(":")[0]]
+    changes = [(each, paired_changes(each)) for each in mine]
+    shares = [float(share) for _, all_of in changes for share in np.nanmean(np.abs(all_of), axis=1)]
+    variants = len(shares) if flips is None else 0
+    if flips is None:
+        flips = float(np.median(shares)) if shares else FLIPS
+    expected = Expected(flips)
+    if task.relations >= FEWEST_CLUSTERS:
+        found = [seen_correlation(all_of, each.relation) for each, all_of in changes]
+        alike = [each.shrunk(CORRELATION) for each in found if each is not None]
+        expected = Expected(flips, float(np.mean(alike)) if alike else CORRELATION, task.sizes)
+    return TaskResolution(task.task, (task.items,), expected, variants, task.available, task.sizes)
 
 
-def correlation(cell: CellSummary) -> float | None:
-    """Return how alike the changes of two items of a relation are (intraclass correlation).
-
-    From the design effect, the variance of the drop over relations divided by that over independent items.
-
-    Returns:
-        From 0 to 1; ``None`` without an interval over relations.
-    """
-    items = cell.paired or cell.items
-    if not cell.relations or cell.drop is None or items <= cell.relations:
-        return None
-    alone = paired_drop(forgotten=cell.forgotten or 0, gained=cell.gained or 0, items=items)
-    wider = (cell.drop.high - cell.drop.low) / (alone.high - alone.low)
-    effect = (wider * normal_quantile() / t_quantile(cell.relations)) ** 2
-    return min(max((effect - 1) / (items / cell.relations - 1), 0.0), 1.0)
+def paired_changes(answers: Answers) -> NDArray[np.float64]:
+    """Return per variant and item 1 if it was lost and -1 if it was gained, as ``seen_correlation`` takes it."""
+    rows = [row for row, paired in enumerate(answers.paired) if row != answers.baseline and paired.any()]
+    changed = answers.known.astype(np.float64) - answers.correct[rows]
+    return np.where(answers.paired[rows], changed, np.nan)
