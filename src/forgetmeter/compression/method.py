@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Protocol, overload
 
@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.calibrated.activations import Activations
+from forgetmeter.compression.calibrated.input_moments import InputMoments
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Level, OptionValue
-from forgetmeter.specs.role import Block, Matrix
+from forgetmeter.specs.role import Matrix
 
 __all__ = ["AtLevel", "DenseWeight", "MasksAt", "MatrixMethod", "Method", "Options", "PruningMethod", "Unit", "Weight"]
 
@@ -62,8 +64,8 @@ class Method(ABC):
         """Whether the method needs activations besides weights; false by default."""
         return False
 
-    def calibrated(self, influence: Mapping[Block, float]) -> Method:  # noqa: ARG002
-        """Return the method with the measured influence of each block; called if it needs activations."""
+    def calibrated(self, activations: Activations) -> Method:  # noqa: ARG002
+        """Return the method with the activations of the step's model; called if it needs them."""
         return self
 
     @abstractmethod
@@ -166,6 +168,63 @@ class MatrixMethod(Method):
             for unit in units:
                 weight = self.transform(DenseWeight(unit.outputs_first()) if turns else unit.weight, level, options)
                 yield weight.transposed() if turns and unit.is_transposed_layer else weight
+
+        return at_level
+
+
+class CompressLayer(Protocol):
+    """A calibrated method: compresses one linear layer, given its inputs."""
+
+    def __call__(self, weight: Tensor, inputs: InputMoments, level: Level | None, options: Options) -> Tensor | Weight:
+        """Return a keep mask (bool), new values, or a new weight, all ``(output units, input units)``.
+
+        Args:
+            weight: float32, ``(output units, input units)``; must not be changed.
+            inputs: What the layer was given on the calibration texts, at least one position.
+            level: The step's level.
+            options: All options.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CalibratedMethod(Method):
+    """A method that compresses linear layers block by block, by what these are given on calibration texts.
+
+    Attributes:
+        compress: Compresses one layer.
+        has_products: Whether it needs ``InputMoments.products``.
+        activations: The model with texts, if calibrated.
+    """
+
+    compress: CompressLayer
+    has_products: bool = False
+    activations: Activations | None = None
+
+    def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
+        """True."""
+        return True
+
+    def calibrated(self, activations: Activations) -> CalibratedMethod:
+        """Return the method with its activations."""
+        return replace(self, activations=activations)
+
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
+        """Return a function that compresses block by block; levels share no work, as their inputs differ."""
+        activations = self.activations
+        assert activations is not None, "the compressor calibrates methods that need activations"
+
+        def at_level(level: Level | None) -> Iterator[Weight]:
+            def compress(unit: Unit, inputs: InputMoments) -> Weight:
+                found = self.compress(unit.outputs_first().float(), inputs, level, options)
+                if not isinstance(found, Tensor):
+                    return found.transposed() if unit.is_transposed_layer else found
+                turned = unit.turned(found)
+                if turned.dtype == torch.bool:
+                    return unit.weight.masked(turned)
+                return DenseWeight(turned.to(unit.weight.values().dtype).contiguous())
+
+            yield from activations.compressed(units, compress, has_products=self.has_products)
 
         return at_level
 

@@ -34,6 +34,7 @@ METHODS = Registry(
             "random_unstructured",
             "round_to_nearest",
             "svd",
+            "wanda",
         )
     },
 )

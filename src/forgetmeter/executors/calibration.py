@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from forgetmeter.compression.applying.compressor import Calibration
 from forgetmeter.compression.applying.recipe_problems import needs_activations
+from forgetmeter.compression.calibrated.activations import Calibration
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.probes.loading import load_task
 from forgetmeter.specs.recipe import Recipe

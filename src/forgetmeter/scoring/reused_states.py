@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.basics.quiet import quiet
+from forgetmeter.models.skipping import mapped, returning
 from forgetmeter.scoring.rows.batch import Batch
 from forgetmeter.scoring.rows.reading import Forward
 from forgetmeter.specs.role import Matrix
@@ -113,7 +114,7 @@ class ReusedStates:
         output = self._store.read(self._states[batch][start])
         with ExitStack() as undoing:
             for block in _blocks(model, self._blocks)[:start]:
-                undoing.enter_context(_returning(block, output))
+                undoing.enter_context(returning(block, output))
             yield
 
     @contextmanager
@@ -138,19 +139,6 @@ def _blocks(model: PreTrainedModel, name: str) -> list[nn.Module]:
     return [*blocks]
 
 
-@contextmanager
-def _returning(block: nn.Module, output: Any) -> Iterator[None]:  # noqa: ANN401
-    """Make a block return an output without computing it; its attributes, which its model may read, stay available."""
-    before = vars(block).get("forward")
-    block.forward = lambda *_, **__: output
-    try:
-        yield
-    finally:
-        del block.forward
-        if before is not None:
-            block.forward = before
-
-
 class _Store:
     """Keeps tensors, alone or in nested tuples, within a budget: in memory, then in files."""
 
@@ -165,10 +153,10 @@ class _Store:
         try:
             if size <= self._in_memory:
                 self._in_memory -= size
-                return _mapped(value, torch.clone)
+                return mapped(value, torch.clone)
             if size <= self._in_files and all(tensor.device.type == "cpu" for tensor in _tensors(value)):
                 self._in_files -= size
-                return _mapped(value, self._in_a_file)
+                return mapped(value, self._in_a_file)
         except (OSError, RuntimeError):
             # Also torch's error of a full disk, or of a device that is out of memory.
             self._in_memory = self._in_files = 0
@@ -176,7 +164,7 @@ class _Store:
 
     def read(self, kept: Any) -> Any:  # noqa: ANN401
         """Return what was kept, as tensors that may be changed in place."""
-        return _mapped(kept, torch.clone)
+        return mapped(kept, torch.clone)
 
     def _in_a_file(self, tensor: Tensor) -> Tensor:
         self._folder = self._folder or tempfile.TemporaryDirectory(prefix="forgetmeter-states-")
@@ -195,9 +183,3 @@ def _tensors(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
     elif isinstance(value, tuple):
         for each in value:
             yield from _tensors(each)
-
-
-def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401
-    if isinstance(value, tuple):
-        return tuple(_mapped(each, change) for each in value)
-    return change(value) if isinstance(value, Tensor) else value

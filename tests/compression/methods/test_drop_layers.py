@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.calibrated.activations import Activations
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
@@ -123,13 +124,11 @@ def test_the_block_of_least_influence_goes_first(idle: int) -> None:
 
 
 def test_influence_is_one_minus_the_mean_cosine() -> None:
-    from forgetmeter.compression.applying.compressor import block_influence
-
     model = make_deep(1).model
     tokens = make_tokens()
     with torch.inference_mode():
         states = model(input_ids=tokens, output_hidden_states=True).hidden_states
-    found = block_influence(model, [("model.layers", index) for index in range(3)], [{"input_ids": tokens}])
+    found = Activations(model, [{"input_ids": tokens}]).influence([("model.layers", index) for index in range(3)])
     for index in range(3):
         pairs = zip(states[index].flatten(0, 1), states[index + 1].flatten(0, 1), strict=True)
         cosines = [float(one @ other / one.norm() / other.norm()) for one, other in pairs]

@@ -5,19 +5,15 @@ from __future__ import annotations
 import copy
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from forgetmeter.compression.applying.accounting import account, count_baseline
-from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems
+from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems, sees_activations
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.calibrated.activations import Activations, Calibration
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.registry import load_method
@@ -33,9 +29,6 @@ from forgetmeter.models.safe_loading.pretrained import empty_model
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Block, Matrix
-
-Calibration = Sequence[Mapping[str, Tensor]]
-"""The inputs of each call of the model, such as ``{"input_ids": ids}``, without padding."""
 
 _PREPARATIONS_KEPT = 4
 
@@ -145,7 +138,11 @@ class Compressor:
 
     def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
         units = selected_units(step, self._originals, weights)
-        is_first = not any(matrix in weights for unit in units for matrix in unit.matrices)
+        # Activations depend on all weights.
+        before = (
+            weights if sees_activations(step) else {each for unit in units for each in unit.matrices if each in weights}
+        )
+        is_first = not before
 
         def prepare() -> AtLevel:
             return self._shared(step, units) if is_first else self._prepare(step, units, weights)
@@ -172,9 +169,7 @@ class Compressor:
         method = load_method(step.method)
         options = method.declaration.values(step)
         if method.needs_activations(options):
-            blocks = {block for unit in units for matrix in unit.matrices if (block := matrix.block)}
-            with installed(self._loaded.model, weights):
-                method = method.calibrated(block_influence(self._loaded.model, blocks, self._calibration))
+            method = method.calibrated(Activations(self._loaded.model, self._calibration, weights))
         return prepared(step, units, seed=self._seed, method=method)
 
 
@@ -227,32 +222,3 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
         return twin
     install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
     return replace(twin, name=f"{loaded.name}+{recipe}")
-
-
-def block_influence(model: PreTrainedModel, blocks: Iterable[Block], calibration: Calibration) -> dict[Block, float]:
-    """Return 1 - the mean cosine similarity of each block's input and output, over all positions.
-
-    This is ShortGPT's block influence (Men et al. 2024, 2403.03853, equation 1).
-
-    Args:
-        model: The model.
-        blocks: The blocks; the first argument of each is the hidden states, ``(batch, positions, size)``.
-        calibration: Inputs of the model; all positions count.
-    """
-    similar: dict[Block, list[Tensor]] = {block: [] for block in blocks}
-    with ExitStack() as watching, torch.inference_mode():
-        for block, found in similar.items():
-            module = model.get_submodule(f"{block[0]}.{block[1]}")
-            watching.callback(module.register_forward_hook(_watcher(found), with_kwargs=True).remove)
-        for inputs in calibration:
-            model(**{name: ids.to(model.device) for name, ids in inputs.items()})
-    return {block: 1 - float(torch.cat(found).mean()) for block, found in similar.items()}
-
-
-def _watcher(found: list[Tensor]) -> Callable[..., None]:
-    def watch(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
-        before = args[0] if args else kwargs["hidden_states"]
-        after = output if isinstance(output, Tensor) else output[0]
-        found.append(nn.functional.cosine_similarity(before.double(), after.double(), dim=-1).flatten())
-
-    return watch

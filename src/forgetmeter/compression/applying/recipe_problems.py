@@ -11,7 +11,6 @@ from transformers import PreTrainedModel
 from forgetmeter.basics.plural import counted, listed
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.method import Method
 from forgetmeter.compression.registry import declared_problems, load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
@@ -64,7 +63,7 @@ def activation_problems(recipe: Recipe) -> list[str]:
         "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need only weights; "
         "forgetmeter run calibrates on the built-in facts"
         for step in recipe.steps
-        if _sees_activations(step, load_method(step.method))
+        if sees_activations(step)
     ]
 
 
@@ -97,7 +96,7 @@ class _Meant:
         selected = step.scope.select(matrices)
         published = step.scope.selector.partition("/")[0] == "paper"
         key = (step.method, repr(step.level), str(published), *options, *map(str, selected))
-        return cls(key, frozenset(selected), _sees_activations(step, method))
+        return cls(key, frozenset(selected), sees_activations(step))
 
     def commutes(self, other: _Meant) -> bool:
         return not (self.sees_activations or other.sees_activations or self.matrices & other.matrices)
@@ -105,10 +104,12 @@ class _Meant:
 
 def needs_activations(recipe: Recipe) -> bool:
     """Whether a step of a (checked) recipe needs activations."""
-    return any(_sees_activations(step, load_method(step.method)) for step in recipe.steps)
+    return any(sees_activations(step) for step in recipe.steps)
 
 
-def _sees_activations(step: Step, method: Method) -> bool:
+def sees_activations(step: Step) -> bool:
+    """Whether a (checked) step needs activations."""
+    method = load_method(step.method)
     return method.needs_activations(method.declaration.values(step))
 
 

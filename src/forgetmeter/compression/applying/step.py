@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -59,8 +58,7 @@ def dropped_blocks(recipe: Recipe, originals: Mapping[Matrix, Weight]) -> set[Bl
         units = selected_units(step, originals, dropped)
         method = load_method(step.method)
         if method.declaration.kind == "blocks":
-            uncalibrated = method.calibrated(defaultdict(float))
-            results = zip(units, prepared(step, units, seed=0, method=uncalibrated)(step.level), strict=True)
+            results = zip(units, prepared(step, units, seed=0)(step.level), strict=True)
             for unit, weight in results:
                 dropped.update(unit.split(weight) if weight.is_dropped else {})
     return {block for matrix in dropped if (block := matrix.block) is not None}

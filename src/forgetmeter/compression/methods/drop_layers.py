@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.calibrated.activations import Activations
 from forgetmeter.compression.forms.dropped_weight import DroppedWeight
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel, Method, Options
@@ -26,18 +27,18 @@ class DropLayers(Method):
     Each stack keeps at least one block.
 
     Attributes:
-        influence: The influence of each block, if calibrated.
+        activations: What the blocks compute, if calibrated.
     """
 
-    influence: Mapping[Block, float] | None = None
+    activations: Activations | None = None
 
     def needs_activations(self, options: Options) -> bool:
         """Whether blocks are chosen by influence."""
         return options["by"] == "influence"
 
-    def calibrated(self, influence: Mapping[Block, float]) -> DropLayers:
-        """Return the method with the influence of each block."""
-        return replace(self, influence=influence)
+    def calibrated(self, activations: Activations) -> DropLayers:
+        """Return the method with the activations that show the influence of each block."""
+        return replace(self, activations=activations)
 
     def problems(
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
@@ -86,11 +87,10 @@ class DropLayers(Method):
         return at_level
 
     def _orders(self, blocks: Sequence[Block], options: Options) -> list[list[Block]]:
-        """Return the blocks of each list in the order of removal."""
-        if not self.needs_activations(options):
+        """Return the blocks of each list in the order of removal: that of position, too, before it is calibrated."""
+        if self.activations is None or not self.needs_activations(options):
             return [sorted(some, reverse=True) for some in _by_list(blocks).values()]
-        influence = self.influence
-        assert influence is not None, "the compressor calibrates methods that need activations"
+        influence = self.activations.influence(blocks)
         return [sorted(some, key=lambda block: (influence[block], -block[1])) for some in _by_list(blocks).values()]
 
 

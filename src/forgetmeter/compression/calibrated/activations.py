@@ -1,0 +1,310 @@
+"""What blocks and layers compute on calibration texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from forgetmeter.basics.quiet import quiet
+from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.calibrated.input_moments import InputMoments
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.compression.surgery.installation import installed
+from forgetmeter.models.skipping import mapped, returning
+from forgetmeter.specs.role import Block, Matrix
+
+Calibration = Sequence[Mapping[str, Tensor]]
+"""The inputs of each call of the model, such as ``{"input_ids": ids}``, without padding."""
+
+Compress = Callable[[Unit, InputMoments], Weight]
+"""Returns a unit's compressed weight, given what its layer is given."""
+
+_TOLERANCE = 1e-5
+"""Largest difference of logits from stored states, as a share of the largest logit."""
+_FEW = 8
+"""Tokens on which stored states are tested."""
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """A model with calibration texts, after the earlier steps of a recipe.
+
+    Attributes:
+        model: The model, in which nothing is installed.
+        calibration: The calls.
+        earlier: The weights that earlier steps changed.
+    """
+
+    model: PreTrainedModel
+    calibration: Calibration
+    earlier: Mapping[Matrix, Weight] = field(default_factory=dict)
+
+    def influence(self, blocks: Iterable[Block]) -> dict[Block, float]:
+        """Return 1 - the mean cosine similarity of each block's input and output, over all positions.
+
+        This is ShortGPT's block influence (Men et al. 2024, 2403.03853, equation 1).
+
+        Args:
+            blocks: The blocks; the first argument of each is the hidden states, ``(batch, positions, size)``.
+        """
+        similar: dict[Block, list[Tensor]] = {block: [] for block in blocks}
+        with installed(self.model, self.earlier), ExitStack() as watching:
+            for block, found in similar.items():
+                module = self.model.get_submodule(self._now(block))
+                watching.callback(module.register_forward_hook(_watcher(found), with_kwargs=True).remove)
+            for inputs in self.calibration:
+                self.call(inputs)
+        return {block: 1 - float(torch.cat(found).mean()) for block, found in similar.items()}
+
+    def compressed(self, units: Sequence[Unit], compress: Compress, *, has_products: bool) -> Iterator[Weight]:
+        """Compress units block by block, in the order of computation, and yield their weights in the given order.
+
+        A block's layers are given what they compute with all blocks before them compressed, and the block itself not
+        yet, as in the published scripts of SparseGPT, GPTQ and Wanda.
+
+        Args:
+            units: Weights of linear layers.
+            compress: Called once per unit.
+            has_products: Whether ``InputMoments.products`` are needed.
+        """
+        walk = _StageByStage(self, [self.module_of(unit) for unit in units])
+        found: dict[int, Weight] = {}
+        for stage in walk.stages:
+            moments = walk.observe(stage, has_products=has_products)
+            for place, of in moments.items():
+                found[place] = compress(units[place], of)
+                walk.install(units[place], found[place])
+            walk.advance(stage)
+        yield from (found[place] for place in range(len(units)))
+
+    def module_of(self, unit: Unit) -> str:
+        """Return the name of a unit's layer in the model after the earlier steps, which may have dropped blocks."""
+        block, name = unit.matrices[0].block, unit.matrices[0].module
+        return name if block is None else self._now(block) + name.removeprefix(f"{block[0]}.{block[1]}")
+
+    def call(self, inputs: Mapping[str, Tensor]) -> Any:  # noqa: ANN401 - of transformers
+        """Run the model."""
+        with torch.inference_mode():
+            return self.model(**{name: ids.to(self.model.device) for name, ids in inputs.items()})
+
+    def _now(self, block: Block) -> str:
+        path, index = block
+        dropped = {each.block for each, weight in self.earlier.items() if weight.is_dropped}
+        return f"{path}.{index - sum(1 for each in dropped if each and each[0] == path and each[1] < index)}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A block, or a layer outside of blocks, whose units are compressed together.
+
+    Attributes:
+        module: Its name.
+        places: The indices of its units.
+        is_block: Whether it is a block that runs once, so that the model can be stopped after it.
+    """
+
+    module: str
+    places: tuple[int, ...]
+    is_block: bool
+
+
+class _StageByStage:
+    """Runs a model stage by stage, from the output of the last stage on.
+
+    While the model runs, the blocks before return what the last of them returned. What needs more than that, such as
+    keys that blocks share, is found by running the model on a few tokens from its start as well; it is then always run
+    from its start.
+
+    Args:
+        activations: The model after earlier steps, with texts.
+        modules: The names of the units' layers.
+    """
+
+    def __init__(self, activations: Activations, modules: Sequence[str]) -> None:
+        self._model, self._call = activations.model, activations.call
+        self._modules = modules
+        self._weights = {
+            matrix: weight
+            for unit in joined(activations.earlier.items())
+            for matrix, weight in unit.split(self._ready(unit.weight)).items()
+        }
+        self._calls = [*activations.calibration, _beginning(activations.calibration[0])]
+        self._states: dict[str, tuple[int, list[Any]]] = {}
+        self._is_skipping = True
+        with installed(self._model, self._weights):
+            self.stages = self._in_order()
+
+    def _in_order(self) -> list[Stage]:
+        """Return the blocks, and the layers outside of blocks, in the order in which the model computes them."""
+        lists = tuple(f"{name}." for name, module in self._model.named_modules() if isinstance(module, nn.ModuleList))
+        places: dict[str, list[int]] = {}
+        for place, module in enumerate(self._modules):
+            # The outermost list: those of experts are within blocks.
+            path = min((each for each in lists if module.startswith(each)), key=len, default="")
+            block = path + module.removeprefix(path).partition(".")[0] if path else module
+            places.setdefault(block, []).append(place)
+        order: list[str] = []
+        with ExitStack() as watching:
+            for name in places:
+                module = self._model.get_submodule(name)
+                watching.callback(module.register_forward_pre_hook(_noting(order, name)).remove)
+            self._call(self._calls[-1])
+        # What never runs on these texts comes last.
+        return [
+            Stage(name, tuple(places[name]), order.count(name) == 1 and name.startswith(lists))
+            for name in dict.fromkeys([*order, *places])
+        ]
+
+    def observe(self, stage: Stage, *, has_products: bool) -> dict[int, InputMoments]:
+        """Return what the layer of each unit of a stage is given."""
+        found: dict[str, InputMoments] = {}
+        watched = _Watched(found, can_stop=stage.is_block)
+        with installed(self._model, self._weights), ExitStack() as watching:
+            for name in dict.fromkeys(self._modules[place] for place in stage.places):
+                module = self._model.get_submodule(name)
+                found[name] = InputMoments(_inputs(module), self._model.device, has_products=has_products)
+                watching.callback(module.register_forward_pre_hook(watched.hook(name), with_kwargs=True).remove)
+            for number in range(len(self._calls) - 1):
+                self._run(stage, number)
+                watched.finish()
+        return {
+            place: found[watched.leader.get(name, name)] for place in stage.places if (name := self._modules[place])
+        }
+
+    def install(self, unit: Unit, weight: Weight) -> None:
+        """Use a compressed weight from now on."""
+        self._weights |= unit.split(self._ready(weight))
+
+    def advance(self, stage: Stage) -> None:
+        """Compute what the stage returns now, from which the next one starts."""
+        if not (stage.is_block and self._is_skipping):
+            return
+        path, _, number = stage.module.rpartition(".")
+        with installed(self._model, self._weights):
+            self._states[path] = (int(number), [self._run(stage, each) for each in range(len(self._calls))])
+            self._is_skipping = self._is_same()
+        if not self._is_skipping:
+            self._states.clear()
+
+    def _is_same(self) -> bool:
+        """Whether the model computes the same from the states as from its start."""
+        whole = self._call(self._calls[-1]).logits
+        try:
+            with self._skipping(-1), quiet():
+                part = self._call(self._calls[-1]).logits
+        except Exception:  # noqa: BLE001 - any architecture's own code may raise anything
+            return False
+        return bool((whole - part).abs().max() <= _TOLERANCE * whole.abs().max())
+
+    def _run(self, stage: Stage, number: int) -> Any:  # noqa: ANN401
+        """Run the model on a call until the stage is computed; return what it returned if it is a block."""
+        returned: list[Any] = []
+
+        def stop(_module: nn.Module, _args: object, output: Any) -> None:  # noqa: ANN401
+            returned.append(output)
+            raise _Stopped
+
+        with self._skipping(number), ExitStack() as watching, suppress(_Stopped):
+            if stage.is_block:
+                module = self._model.get_submodule(stage.module)
+                watching.callback(module.register_forward_hook(stop).remove)
+            self._call(self._calls[number])
+        return returned[0] if returned else None
+
+    @contextmanager
+    def _skipping(self, number: int) -> Iterator[None]:
+        """Have finished blocks return the stored output of the last of them."""
+        with ExitStack() as undoing:
+            for path, (last, outputs) in self._states.items():
+                for index in range(last + 1):
+                    block = self._model.get_submodule(f"{path}.{index}")
+                    undoing.enter_context(returning(block, mapped(outputs[number], torch.clone)))
+            yield
+
+    def _ready(self, weight: Weight) -> Weight:
+        """Return a weight that costs nothing to install repeatedly."""
+        if weight.has_layer or weight.is_dropped:
+            return weight
+        return DenseWeight(weight.parameter(self._model.dtype))
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error
+    """The model has computed all that is needed."""
+
+
+class _Watched:
+    """Adds up what layers are given.
+
+    What the first call shows holds for the others: layers that are given the same tensor share their sums, and if each
+    layer runs once, the model can be stopped before the last of them computes.
+
+    Attributes:
+        leader: For a layer that shares the sums of another one, the name of that.
+    """
+
+    def __init__(self, moments: Mapping[str, InputMoments], *, can_stop: bool) -> None:
+        self._moments, self._can_stop = moments, can_stop
+        self._given: dict[str, Tensor] = {}
+        self._order: list[str] = []
+        self._last: str | None = None
+        self.leader: dict[str, str] = {}
+
+    def hook(self, name: str) -> Callable[..., None]:
+        """Return a hook that adds what a layer is given."""
+
+        def add(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            given = args[0] if args else next(iter(kwargs.values()))
+            if name not in self.leader and not self._moments[name].positions:
+                leader = next((other for other, each in self._given.items() if each is given), None)
+                self.leader |= {} if leader is None else {name: leader}
+            self._order.append(name)
+            if name in self.leader:
+                assert self._given[self.leader[name]] is given, f"{name} no longer shares its input"
+            else:
+                self._given[name] = given
+                self._moments[name].add(given)
+            if name == self._last:
+                raise _Stopped
+
+        return add
+
+    def finish(self) -> None:
+        """Conclude a call."""
+        if self._can_stop and self._last is None and sorted(self._order) == sorted(self._moments):
+            self._last = self._order[-1]
+        self._can_stop &= self._last is not None
+        self._given.clear()
+
+
+def _inputs(module: nn.Module) -> int:
+    """Return the number of input units of a linear layer of any form."""
+    found: int = module.in_features if hasattr(module, "in_features") else module.nx
+    return found
+
+
+def _beginning(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the first tokens of a call."""
+    shape = inputs["input_ids"].shape
+    return {name: ids[:1, :_FEW] if ids.shape == shape else ids for name, ids in inputs.items()}
+
+
+def _noting(order: list[str], name: str) -> Callable[..., None]:
+    def note(_module: nn.Module, _args: object) -> None:
+        order.append(name)
+
+    return note
+
+
+def _watcher(found: list[Tensor]) -> Callable[..., None]:
+    def watch(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:  # noqa: ANN401
+        before = args[0] if args else kwargs["hidden_states"]
+        after = output if isinstance(output, Tensor) else output[0]
+        found.append(nn.functional.cosine_similarity(before.double(), after.double(), dim=-1).flatten())
+
+    return watch

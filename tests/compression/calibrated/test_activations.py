@@ -1,0 +1,184 @@
+"""Layers' inputs block by block, against a whole run of the model for each block. Covers ``models.skipping``."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+
+import pytest
+import torch
+from scoring.batch_invariance import configurations
+from scoring.batch_invariance.configurations import CONFIGURATIONS
+from scoring.batch_invariance.test_all_architectures import REFUSED, USUALLY_RUN
+from tiny_models import make_llama, make_tokenizer
+from torch import nn
+
+from forgetmeter.compression.applying.compressor import Compressor, compress
+from forgetmeter.compression.calibrated import activations
+from forgetmeter.compression.calibrated.activations import Activations
+from forgetmeter.models.loaded import Loaded
+from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.specs.recipe import parse_recipe
+
+
+def calls(family, *, vocabulary, number=3):
+    random = torch.Generator().manual_seed(0)
+    ids = [torch.randint(5, vocabulary, (2, 12), generator=random) for _ in range(number)]
+    return [{"input_ids": each, "labels": each} if family == "encoder-decoder" else {"input_ids": each} for each in ids]
+
+
+def loaded_of(name):
+    configuration = CONFIGURATIONS[name]
+    model = configuration.model()
+    return Loaded(model, make_tokenizer(), configuration.family, name)
+
+
+def linear_recipe(loaded):
+    """Return a recipe for the layers of the model's blocks that calibrated methods can compress; ``None`` if none."""
+    for scope in ("overall", "attention", "feed_forward"):
+        recipe = parse_recipe(f"wanda:{scope}:0.5")
+        if not Compressor(loaded, calibration=[{}]).check(recipe):
+            return recipe
+    return None
+
+
+def one_block_at_a_time(loaded, recipe, calibration):
+    """Prune a copy by Wanda, running the whole model for each block; by a loop over layers and their own inputs."""
+    model = copy.deepcopy(loaded.model)
+    matrices = recipe.steps[0].scope.select(weight_map(model))
+    blocks = defaultdict(list)
+    for matrix in matrices:
+        blocks[matrix.block or matrix.module].append(matrix)
+    order = []
+    hooks = [
+        model.get_submodule(block if isinstance(block, str) else ".".join(map(str, block))).register_forward_pre_hook(
+            lambda *_, block=block: order.append(block)
+        )
+        for block in blocks
+    ]
+    with torch.inference_mode():
+        model(**calibration[0])
+    for hook in hooks:
+        hook.remove()
+    for block in dict.fromkeys([*order, *blocks]):
+        inputs = defaultdict(list)
+        hooks = [
+            model.get_submodule(name).register_forward_pre_hook(
+                lambda _, args, kwargs, into=inputs[name]: into.append((args or [*kwargs.values()])[0].flatten(0, -2)),
+                with_kwargs=True,
+            )
+            for name in {matrix.module for matrix in blocks[block]}
+        ]
+        with torch.inference_mode():
+            for call in calibration:
+                model(**call)
+        for hook in hooks:
+            hook.remove()
+        for matrix in blocks[block]:
+            parameter = model.get_parameter(matrix.parameter)
+            values = (
+                parameter.data
+                if matrix.axis is None
+                else torch.cat(
+                    [parameter.data.narrow(matrix.axis, start, stop - start) for start, stop in matrix.ranges],
+                    matrix.axis,
+                )
+            )
+            turned = values.t() if matrix.has_inputs_first else values
+            rows = torch.cat(inputs[matrix.module]) if inputs[matrix.module] else torch.zeros(1, turned.shape[1])
+            scores = turned.abs() * rows.norm(dim=0)
+            pruned = turned.clone()
+            for row, score in zip(pruned, scores, strict=True):
+                row[score.argsort(stable=True)[: round(len(row) / 2)]] = 0
+            new = pruned.t() if matrix.has_inputs_first else pruned
+            if matrix.axis is None:
+                parameter.data = new.contiguous()
+                continue
+            offset = 0
+            for start, stop in matrix.ranges:
+                part = new.narrow(matrix.axis, offset, stop - start)
+                parameter.data.narrow(matrix.axis, start, stop - start).copy_(part)
+                offset += stop - start
+    return model
+
+
+@configurations.each(USUALLY_RUN, families=("decoder", "encoder", "encoder-decoder"), without=REFUSED)
+def test_block_by_block_equals_whole_runs(name, monkeypatch) -> None:
+    loaded = loaded_of(name)
+    recipe = linear_recipe(loaded)
+    if recipe is None:
+        pytest.skip("its weights are in no linear layers")
+    vocabulary = loaded.model.get_input_embeddings().weight.shape[0]
+    calibration = calls(loaded.family, vocabulary=vocabulary)
+    found = compress(loaded, recipe, calibration=calibration).model
+    expected = one_block_at_a_time(loaded, recipe, calibration)
+    names = {matrix.parameter for matrix in recipe.steps[0].scope.select(weight_map(loaded.model))}
+    differing = sum(int(((found.get_parameter(n) == 0) != (expected.get_parameter(n) == 0)).sum()) for n in names)
+    total = sum(found.get_parameter(n).numel() for n in names)
+    # Scores that are equal but for rounding can change places.
+    assert differing <= 2e-3 * total, f"{differing} of {total} weights"
+
+
+@pytest.mark.parametrize("recipe", ["wanda:overall:0.5", "wanda:feed_forward:0.5:m=4"])
+def test_stored_states_change_nothing(recipe, monkeypatch) -> None:
+    loaded = Loaded(make_llama(), make_tokenizer(), "decoder", "llama")
+    calibration = calls("decoder", vocabulary=200)
+    called = []
+    original = activations._StageByStage._is_same
+    monkeypatch.setattr(activations._StageByStage, "_is_same", lambda walk: called.append(original(walk)) or called[-1])
+    quick = compress(loaded, recipe, calibration=calibration).model.state_dict()
+    assert called == [True] * loaded.model.config.num_hidden_layers
+    monkeypatch.setattr(activations._StageByStage, "_is_same", lambda _: False)
+    slow = compress(loaded, recipe, calibration=calibration).model.state_dict()
+    assert all(torch.equal(quick[name], slow[name]) for name in quick)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in loaded.model.modules())
+
+
+def test_blocks_that_need_more_than_the_last_output_are_run_from_the_start() -> None:
+    """The second block adds what the first one wrote beside its output."""
+    loaded = Loaded(make_llama(), make_tokenizer(), "decoder", "llama")
+    first, second, *_ = loaded.model.model.layers
+    beside = {}
+    first.register_forward_hook(lambda _, __, output: beside.update(value=output))
+    second.register_forward_pre_hook(lambda _, args: (args[0] + 3 * beside.pop("value"), *args[1:]))
+    recipe, calibration = parse_recipe("wanda:overall:0.5"), calls("decoder", vocabulary=200)
+    found = compress(loaded, recipe, calibration=calibration).model.state_dict()
+    expected = one_block_at_a_time(loaded, recipe, calibration).state_dict()
+    assert all(torch.equal(found[name] == 0, expected[name] == 0) for name in found)
+
+
+@pytest.mark.parametrize(
+    "earlier", ["drop_layers:layers[0-0]/overall:1.0", "l1_unstructured:overall:0.3", "dynamic_int8:attention.query"]
+)
+def test_earlier_steps_are_seen(earlier) -> None:
+    """Two steps of a recipe are a step on the model that the first one made; dropped blocks shift the others' names."""
+    loaded = Loaded(make_llama(), make_tokenizer(), "decoder", "llama")
+    calibration = calls("decoder", vocabulary=200)
+    both = compress(loaded, f"{earlier}+wanda:attention.value:0.5", calibration=calibration).model.state_dict()
+    one = compress(loaded, earlier, calibration=calibration)
+    after = compress(one, "wanda:attention.value:0.5", calibration=calibration).model.state_dict()
+    assert both.keys() == after.keys()
+    values = [name for name in both if name.endswith("v_proj.weight")]
+    assert values
+    assert all(torch.equal(both[name], after[name]) for name in values)
+
+
+def test_influence_after_dropped_blocks() -> None:
+    loaded = Loaded(make_llama(), make_tokenizer(), "decoder", "llama")
+    compressor = Compressor(loaded, calibration=calls("decoder", vocabulary=200))
+    dropped = compressor.compressed(parse_recipe("drop_layers:layers[0-0]/overall:1.0")).weights
+    last = ("model.layers", len(loaded.model.model.layers) - 1)
+    found = Activations(loaded.model, calls("decoder", vocabulary=200), dropped).influence([last])
+    assert found.keys() == {last}
+    assert not torch.tensor(list(found.values())).isnan().any()
+
+
+def test_a_layer_that_no_text_reaches_is_left_for_last() -> None:
+    """It is given no input, as an expert to which no token is routed."""
+    model = make_llama()
+    model.model.unused = nn.Linear(4, 4)
+    walk = activations._StageByStage(
+        Activations(model, calls("decoder", vocabulary=200)), ["model.unused", "model.layers.0.mlp.up_proj"]
+    )
+    assert [stage.module for stage in walk.stages] == ["model.layers.0", "model.unused"]
+    assert walk.observe(walk.stages[1], has_products=False)[0].positions == 0
