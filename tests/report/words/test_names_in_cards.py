@@ -1,4 +1,7 @@
-"""Names in published documents."""
+"""Names in published documents.
+
+Covers ``report.words.public_names``.
+"""
 
 from __future__ import annotations
 
