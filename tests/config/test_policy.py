@@ -42,15 +42,34 @@ def test_a_policy_is_read_with_its_hash(tmp_path) -> None:
     [
         ("- 1", "gate.yaml:1: a policy is a mapping"),
         ("", "gate.yaml:1: a policy is a mapping"),
-        ("version: 2\nconditions:\n- drop: {max: 1pt}", "gate.yaml:1: version must be 1, not '2'"),
-        ("conditions:\n- drop: {max: 1pt}", "version must be 1, not 'None'"),
-        ("conditions:\n- drop: {max: 1pt}\nversion: true", "gate.yaml:3: version must be 1, not 'True'"),
-        ("conditions:\n- drop: {max: 1pt}\nversion: 1.0", "gate.yaml:3: version must be 1, not '1.0'"),
+        ("version: 2\nconditions:\n- drop: {max: 1pt}", "gate.yaml:1: version must be the number 1, not '2'"),
+        ("conditions:\n- drop: {max: 1pt}", "gate.yaml:1: version is missing; write 'version: 1'"),
+        ("conditions:\n- drop: {max: 1pt}\nversion: true", "gate.yaml:3: version must be the number 1, not 'True'"),
+        ("conditions:\n- drop: {max: 1pt}\nversion: 1.0", "gate.yaml:3: version must be the number 1, not '1.0'"),
+        (
+            'version: "1"\nconditions:\n- drop: {max: 1pt}',
+            "gate.yaml:1: version must be the number 1, not the text '1'; remove the quotes",
+        ),
         ("version: 1\nconditions: []", "gate.yaml:2: conditions must be a list"),
         ("version: 1\nmargin: 1pt\nconditions:\n- drop: {max: 1pt}", "gate.yaml:2: unknown key 'margin'"),
         ("version: 1\nconditions:\n- dropp: {max: 1pt}", "gate.yaml:3: unknown quantity 'dropp'; did you mean 'drop'"),
-        ("version: 1\nconditions:\n- drop: 1pt", "gate.yaml:3: drop needs its limit, as in 'drop: {max: …}'"),
-        ("version: 1\nconditions:\n- drop: {min: 1pt}", "gate.yaml:3: drop needs its limit"),
+        (
+            "version: 1\nconditions:\n- drop: 1pt",
+            "gate.yaml:3: drop needs its limit, as in 'drop: {max: …}', not '1pt' (allowed: points such as 1pt, or",
+        ),
+        (
+            "version: 1\nconditions:\n- drop: {by: task}",
+            "gate.yaml:3: drop needs its limit, as in 'drop: {max: …}' (allowed: points such as 1pt, or",
+        ),
+        ("version: 1\nconditions:\n- retained: ", "gate.yaml:3: retained needs its limit, as in 'retained: {min: …}'"),
+        (
+            "version: 1\nconditions:\n- drop:\n    min: 1pt",
+            "gate.yaml:4: drop has a largest value, not a smallest: write 'max: 1pt' instead of 'min: 1pt'",
+        ),
+        (
+            "version: 1\nconditions:\n- retained: {max: 98%}",
+            "gate.yaml:3: retained has a smallest value, not a largest: write 'min: 98%' instead of 'max: 98%'",
+        ),
         ("version: 1\nconditions:\n- drop: {max: 1}", "gate.yaml:3: '1' is ambiguous"),
         ("version: 1\nconditions:\n- drop:\n    max: 1pt\n    task: [a]", "gate.yaml:5: unknown key 'task' in drop"),
         ("version: 1\nconditions:\n- drop: {max: 1pt, tasks: piqa}", "tasks must be a list of names, not 'piqa'"),
@@ -119,7 +138,15 @@ def test_options_are_conditions_and_tasks_apply_to_those_with_right_answers() ->
         ("size", (), "--max-size"),
     ]
     assert policy.digest is None
+    (agreement,) = policy_from_options({"agreement": "99%"}).conditions
+    assert (agreement.limit, agreement.source) == (0.99, "--min-agreement")
     with pytest.raises(UserError) as caught:
         policy_from_options({"drop": "1", "retained": "2"})
     assert str(caught.value).count("\n") == 1
     assert "--min-retained: '2' is not a valid limit" in str(caught.value)
+
+
+@pytest.mark.parametrize("limits", [{}, {"divergence": 0.1}, {"size": "50%", "agreement": "99%"}])
+def test_tasks_without_a_condition_on_right_answers_are_refused(limits) -> None:
+    with pytest.raises(UserError, match=r"--tasks needs --margin, --min-retained or --min-accuracy, and would have no"):
+        policy_from_options(limits, tasks=["piqa"])

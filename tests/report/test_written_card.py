@@ -149,6 +149,7 @@ def test_imported_answers_have_their_files_and_no_command(tmp_path, has_text) ->
     assert "forgetmeter compare" not in card.text
     assert "imported:\n\n- `baseline`: a table (answers.csv)\n- `four bits`: a table (answers.csv)\n" in card.text
     examples = "items, among them these:\n\n- q5 → x, now: a5\n- q6 → x, now: a6\n- q7 → x, now: a7\n\n"
+    assert "Missing" not in card.text
     assert f"Forgotten of answers: 10 {examples if has_text else 'items.'}" in card.text
 
 
@@ -171,6 +172,37 @@ def test_what_was_measured_on_texts_is_in_the_card(tmp_path) -> None:
     assert f" | 6 | KL | {cell.metrics['divergence']:.3f} \\[" in card.text
     assert f" | 6 | top-1 | {100 * cell.metrics['agreement']:.1f}% \\[" in card.text
     assert "× baseline" not in card.text
+    assert "by forgetmeter. Intervals are at 95%.\n" in card.text
+
+
+def test_a_card_without_intervals_mentions_none(tmp_path) -> None:
+    (tmp_path / "texts.txt").write_text("\n\n".join(f"The capital of country {k} is city {k}." for k in range(4)))
+    task, location = f"divergence:file={tmp_path / 'texts.txt'}", str(tmp_path / "run")
+    forgetmeter.run({"models": ["standard:decoder"], "recipes": [TO_4], "tasks": [task], "output": location})
+    text = write_card(location, tmp_path / "README.md").read_text()
+    assert "by forgetmeter. Means over fewer than five texts have no interval.\n" in text
+    assert "95%" not in text
+
+
+def test_answers_that_only_the_original_gave_are_counted(tmp_path) -> None:
+    rows = [("id", "who", "right"), *((k, "baseline", 1) for k in range(50)), *((k, "int4", 1) for k in range(47))]
+    (tmp_path / "answers.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    columns = TableColumns(item="id", variant="who", correct="right")
+    write_imported(import_table(tmp_path / "answers.csv", columns), str(tmp_path / "run"))
+    text = write_card(str(tmp_path / "run"), tmp_path / "README.md").read_text()
+    missing = "Missing: answers to 3 items of answers that the original answered. They may be right or wrong, and are"
+    assert f"\n{missing} in none of these numbers.\n" in text
+
+
+def test_a_path_is_not_the_name_of_a_model(tmp_path) -> None:
+    name = "C:\\models\\int4"
+    rows = [("id", "who", "right"), *((k, who, 1) for who in ("baseline", name) for k in range(50))]
+    (tmp_path / "answers.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    columns = TableColumns(item="id", variant="who", correct="right")
+    write_imported(import_table(tmp_path / "answers.csv", columns), str(tmp_path / "run"))
+    card = ModelCard.load(write_card(str(tmp_path / "run"), tmp_path / "README.md"))
+    assert card.data.model_name == "int4"
+    assert "C:" not in card.content
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_answers import make_answers
 from made_up_run import MadeUpTask, write_made_up_run
 from scipy.stats import mannwhitneyu
 
 from forgetmeter.results.findings.all_findings import FINDINGS
+from forgetmeter.results.findings.evidence import Evidence
 from forgetmeter.results.findings.finding import Finding
 from forgetmeter.results.findings.rare_facts_first import _pairs, _ranks_within
 from forgetmeter.results.results import open_run
@@ -310,3 +312,15 @@ def test_no_baseline_and_no_cells(write_run: Callable[..., str], tmp_path: Path)
     assert found[0].missing == "the baseline has no outcomes"
     empty = open_run(write_run({}, location=str(tmp_path / "empty"))).tested_claims
     assert {finding.missing for finding in empty} == {"no model has outcomes"}
+
+
+def test_an_item_without_a_relation_leaves_means_over_relations() -> None:
+    relation = np.repeat(np.arange(10), 100)
+    found = []
+    for blank in (0, 1):
+        answers = make_answers(np.ones((2, 1000), dtype=bool), np.where(np.arange(1000) < blank, -1, relation))
+        found.append(Evidence(answers, {}, {}, {}, "", {}).mean_draws((relation < 3).astype(float)))
+    assert [clusters for _, _, clusters in found] == [10, 10]
+    whole, blank_draws = (draws.std() for _, draws, _ in found)
+    assert blank_draws == pytest.approx(whole, rel=0.1)
+    assert whole > 0.1

@@ -61,6 +61,16 @@ def test_correlations_are_of_the_retained_share(summary) -> None:
     assert found["size", ""].correlation.value == pytest.approx(-spearmanr(kept, np.arange(7)).statistic, abs=1e-9)
 
 
+def test_bits_per_weight_rank_as_sizes_do(summary) -> None:
+    with_bits = replace(summary, parameters={"org/made-up": 5000})
+    sizes = [each.smallest_bytes for each in with_bits.variants if each.recipe != "baseline"]
+    name = f"bits per weight ({8 * min(sizes) / 5000:.3g} to {8 * max(sizes) / 5000:.3g})"
+    found = by_number(with_bits)
+    assert ("size", "") not in found
+    assert found[name, ""].correlation == by_number(summary)["size", ""].correlation
+    assert found[name, ""].at_equal_size is None
+
+
 def test_at_equal_size_the_level_says_nothing_more(summary) -> None:
     found = by_number(summary)
     # Here, size falls with the level as the divergence rises.

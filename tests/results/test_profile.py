@@ -166,6 +166,14 @@ def test_provenance_says_what_computed_the_answers_and_with_what(results: Result
     assert [line for line in said if line.startswith("  standard:decoder: content ")]
 
 
+def test_the_number_of_parameters_of_a_model_is_recorded(results: Results) -> None:
+    expected = {
+        name: sum(each.numel() for each in load(name).model.parameters())
+        for name in ("standard:decoder", "standard:encoder-decoder")
+    }
+    assert results.summary.parameters == expected
+
+
 def test_the_family_of_a_model_is_recorded(results: Results) -> None:
     recorded = {each.model: each.facts["family"] for each in results.run.variants if "family" in each.facts}
     assert recorded == {"standard:decoder": "decoder", "standard:encoder-decoder": "encoder-decoder"}

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_answers import make_answers
 from made_up_run import ATTENTION_WEIGHTS, MadeUpTask, write_made_up_run
 from scipy.integrate import trapezoid
 
 from forgetmeter.results.results import open_run
 from forgetmeter.results.retained_curve import RetainedCurve
+from forgetmeter.results.retained_draws import retained_draws
 from forgetmeter.statistics.resampling import expanded_interval, resampled_sums, totals_by_cluster
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -71,7 +73,7 @@ def test_totals_by_cluster_match_a_loop() -> None:
     random = np.random.default_rng(0)
     marks, cluster = random.random((2, 50)) < 0.5, random.permutation(np.arange(50) % 7)
     expected = [[marks[row, cluster == each].sum() for each in range(7)] for row in range(2)]
-    assert totals_by_cluster(marks, cluster, 7).tolist() == expected
+    assert totals_by_cluster(marks, cluster).tolist() == expected
 
 
 def test_with_many_clusters_the_interval_is_the_plain_percentile_one() -> None:
@@ -83,3 +85,14 @@ def test_with_many_clusters_the_interval_is_the_plain_percentile_one() -> None:
     assert few.low < plain[0] - 0.2
     assert few.high > plain[1] + 0.2
     assert expanded_interval(0.5, np.asarray([np.nan]), clusters=8).low == 0.5
+
+
+def test_an_item_without_a_relation_leaves_the_draws_over_relations() -> None:
+    """Draws over items would be a fifth as wide."""
+    relation = np.repeat(np.arange(10), 100)
+    correct = np.stack([np.ones(1000, dtype=bool), relation >= 3])
+    found = [retained_draws(make_answers(correct, np.where(np.arange(1000) < blank, -1, relation))) for blank in (0, 1)]
+    assert [each.clusters for each in found] == [10, 10]
+    whole, blank = (float(each.draws[:, 1].std()) for each in found)
+    assert blank == pytest.approx(whole, rel=0.1)
+    assert whole > 0.1

@@ -17,6 +17,8 @@ from forgetmeter.specs.yaml_lines import YamlWithLines, read_yaml
 
 VERSION = 1
 _KEYS = ("version", "conditions")
+_WITHOUT_TASKS: tuple[Quantity, ...] = ("divergence", "agreement", "size")
+"""Quantities to which the tasks that are given as an option do not apply."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,11 @@ def policy_from_options(limits: Mapping[Quantity, object], *, tasks: Iterable[st
         tasks: The tasks they hold for; none for all.
 
     Raises:
-        UserError: A limit is not valid; several errors together.
+        UserError: A limit is not valid, or no limit applies to the tasks; several errors together.
     """
     problems, conditions, names = [], [], tuple(tasks)
+    if names and not limits.keys() - {*_WITHOUT_TASKS}:
+        problems.append("--tasks needs --margin, --min-retained or --min-accuracy, and would have no effect here")
     for quantity, value in limits.items():
         option = "--margin" if quantity == "drop" else f"--{_bound(quantity)}-{quantity}"
         try:
@@ -50,7 +54,7 @@ def policy_from_options(limits: Mapping[Quantity, object], *, tasks: Iterable[st
         except UserError as error:
             problems.append(f"{option}: {error}")
         else:
-            of = () if quantity in ("divergence", "agreement", "size") else names
+            of = () if quantity in _WITHOUT_TASKS else names
             conditions.append(Condition(quantity, limit, of, source=option))
     refuse(problems)
     return Policy(tuple(conditions))
@@ -91,10 +95,7 @@ class _Reader:
         for key in data:
             if key not in _KEYS:
                 self._wrong((str(key),), unknown("key", key, _KEYS))
-        version = data.get("version")
-        # In Python, true and 1.0 equal 1.
-        if type(version) is not int or version != VERSION:
-            self._wrong(("version",), f"version must be {VERSION}, not '{shortened(str(version))}'")
+        self._check_version(data)
         entries = data.get("conditions")
         if not isinstance(entries, list) or not entries:
             self._wrong(("conditions",), "conditions must be a list with at least one, such as '- drop: {max: 1pt}'")
@@ -103,6 +104,18 @@ class _Reader:
         if self._problems:
             raise ManyUserError(self._problems)
         return [condition for condition in found if condition is not None]
+
+    def _check_version(self, data: Mapping[str, Any]) -> None:
+        version = data.get("version")
+        if "version" not in data:
+            self._wrong((), f"version is missing; write 'version: {VERSION}'")
+        elif version == str(VERSION):
+            self._wrong(
+                ("version",), f"version must be the number {VERSION}, not the text '{VERSION}'; remove the quotes"
+            )
+        # In Python, true and 1.0 equal 1.
+        elif type(version) is not int or version != VERSION:
+            self._wrong(("version",), f"version must be the number {VERSION}, not '{shortened(str(version))}'")
 
     def _condition(self, place: int, entry: Any) -> Condition | None:  # noqa: ANN401 - any YAML value
         at = ("conditions", place)
@@ -113,14 +126,29 @@ class _Reader:
         if quantity not in QUANTITIES:
             self._wrong(at, unknown("quantity", quantity, QUANTITIES))
             return None
-        bound = _bound(quantity)
-        if not isinstance(options, dict) or bound not in options:
-            self._wrong((*at, quantity), f"{quantity} needs its limit, as in '{quantity}: {{{bound}: …}}'")
+        if not self._has_limit((*at, quantity), quantity, options):
             return None
         before = len(self._problems)
         self._check_keys((*at, quantity), quantity, options)
         condition = self._read((*at, quantity), quantity, options)
         return condition if len(self._problems) == before else None
+
+    def _has_limit(self, at: tuple[str | int, ...], quantity: Quantity, options: Any) -> bool:  # noqa: ANN401
+        bound, allowed = _bound(quantity), QUANTITIES[quantity].allowed
+        other = "max" if bound == "min" else "min"
+        if isinstance(options, dict) and bound in options:
+            return True
+        if isinstance(options, dict) and other in options:
+            has, no = ("smallest", "largest") if bound == "min" else ("largest", "smallest")
+            value = shortened(str(options[other]))
+            self._wrong(
+                (*at, other),
+                f"{quantity} has a {has} value, not a {no}: write '{bound}: {value}' instead of '{other}: {value}'",
+            )
+            return False
+        given = "" if options is None or isinstance(options, dict) else f", not '{shortened(str(options))}'"
+        self._wrong(at, f"{quantity} needs its limit, as in '{quantity}: {{{bound}: …}}'{given} ({allowed})")
+        return False
 
     def _check_keys(self, at: tuple[str | int, ...], quantity: Quantity, options: Mapping[str, Any]) -> None:
         allowed = [_bound(quantity), *([] if quantity == "size" else ["tasks"])]

@@ -108,6 +108,8 @@ class LocalExecutor:
         cells = [cell for cell in work.cells if cell.variant.source == model]
         with threads_for(loaded.model):
             facts: dict[str, float | str] = {"load_seconds": time.perf_counter() - start, "family": loaded.family}
+            if model == cells[0].variant.model:
+                facts["parameters"] = sum(each.numel() for each in loaded.model.parameters())
             if evaluation.profile:
                 facts["product_rate"] = product_rate(loaded.model.dtype, loaded.model.device)
             yield _ModelWork(work, progress, loaded, cells, processes=self._processes, facts=facts)

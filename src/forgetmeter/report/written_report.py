@@ -12,6 +12,7 @@ from forgetmeter.report.figures.drawing import drawn, specifications
 from forgetmeter.report.formats.methods_latex import methods_latex, references_bibtex
 from forgetmeter.report.formats.show_latex import show_latex
 from forgetmeter.report.formats.show_markdown import show_markdown
+from forgetmeter.report.gate.gate_words import how_to_read
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
 from forgetmeter.report.report_checks import CHECKSUMS, checksums
@@ -61,6 +62,7 @@ def make_report(
         other=None if other is None else side_by_side(results, other),
         decisions=() if gate is None else decisions(results, gate),
         overview="" if gate is None else overview(gate),
+        reading="" if gate is None else how_to_read(gate),
     )
     files = {PAGE: render_page(content).encode("utf-8", "replace")}
     for each in drawings:
@@ -68,7 +70,7 @@ def make_report(
         files[f"figures/{each.figure.name}.png"] = each.png
     files["tables/results.md"] = show_markdown(summary).encode("utf-8", "replace")
     files["tables/results.tex"] = show_latex(summary).encode("utf-8", "replace")
-    methods = methods_latex(summary)
+    methods = methods_latex(summary, gate)
     files["tables/methods.tex"] = methods.encode("utf-8", "replace")
     files["tables/references.bib"] = references_bibtex(methods).encode()
     return files

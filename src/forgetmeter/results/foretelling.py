@@ -14,14 +14,13 @@ from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import Estimate
 from forgetmeter.statistics.rank_correlation import FEWEST, rank_correlation
 
-SIZE = "size"
 _DIVERGENCES = {
     "ln_perplexity_ratio": "ln of the perplexity ratio",
     "divergence": "mean KL",
     "divergence_p99_9": "99.9% KL",
     "agreement": "top-1 agreement",
 }
-_GROWS_WITH_KNOWLEDGE = ("agreement", SIZE)
+_GROWS_WITH_KNOWLEDGE = ("agreement",)
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,19 @@ def _numbers(model: str, summary: Summary) -> Iterator[tuple[str, str, Mapping[s
         drops = [cell for cell in summary.cells if (cell.model, cell.task) == (model, other)]
         yield "accuracy drop", other, {each.recipe: -each.drop.value for each in drops if each.drop is not None}
     recipes = [each.recipe for each in summary.variants if each.model == model]
-    sizes = {recipe: variant_bytes(model, recipe, summary) for recipe in recipes}
-    yield SIZE, "", {recipe: float(size) for recipe, size in sizes.items() if size is not None}
+    sizes = {recipe: variant_bytes(model, recipe, summary) for recipe in recipes if recipe != BASELINE}
+    yield from _size(
+        {recipe: size for recipe, size in sizes.items() if size is not None}, summary.parameters.get(model)
+    )
+
+
+def _size(sizes: Mapping[str, int], parameters: int | None) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+    """Yield the size as bits per weight, with their range, if the number of weights is known."""
+    if not sizes or not parameters:
+        yield "size", "", sizes
+        return
+    bits = {recipe: 8 * size / parameters for recipe, size in sizes.items()}
+    yield f"bits per weight ({min(bits.values()):.3g} to {max(bits.values()):.3g})", "", bits
 
 
 def _metric(cells: list[MeasuredSummary], name: str) -> dict[str, float]:
@@ -99,6 +109,6 @@ def _against(
     one, other = (np.asarray([each[recipe] for recipe in recipes], dtype=np.float64) for each in (retained, values))
     sizes = [variant_bytes(model, recipe, summary) for recipe in recipes]
     alike = None
-    if name != SIZE and None not in sizes:
+    if source and None not in sizes:
         alike = rank_correlation(one, other, given=np.asarray(sizes, dtype=np.float64))
     return Foretold(model, task, name, source, len(recipes), rank_correlation(one, other), alike)

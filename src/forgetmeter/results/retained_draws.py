@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forgetmeter.runs.content.answers import Answers
-from forgetmeter.statistics.resampling import (
-    FEWEST_CLUSTERS,
-    RESAMPLES,
-    SEED,
-    cluster_weights,
-    resampled_sums,
-    totals_by_cluster,
-)
+from forgetmeter.statistics.resampling import RESAMPLES, SEED, cluster_weights, resampled_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,27 +51,15 @@ def retained_draws(answers: Answers, *, resamples: int = RESAMPLES, seed: int = 
     if not number:
         nothing = np.full(len(answers.recipes), np.nan)
         return RetainedDraws(answers.recipes, nothing, np.full((1, len(nothing)), np.nan), None, 0)
-    clusters = knowing_clusters(answers)
+    clusters = answers.clusters(known)
     with np.errstate(invalid="ignore", divide="ignore"):
         retained = right.sum(axis=1) / paired.sum(axis=1)
         if clusters is None:
             draws = _over_items(right, paired, resamples, seed)
         else:
-            cluster = np.unique(answers.relation[known], return_inverse=True)[1]
-            weights = cluster_weights(clusters, resamples=resamples, seed=seed)
-            draws = (weights @ totals_by_cluster(right, cluster, clusters).T) / (
-                weights @ totals_by_cluster(paired, cluster, clusters).T
-            )
-    return RetainedDraws(answers.recipes, retained, draws, clusters, number)
-
-
-def knowing_clusters(answers: Answers) -> int | None:
-    """Return the number of relations in which the baseline knows anything; ``None`` if too few to resample."""
-    of_known = answers.relation[answers.known]
-    if (answers.relation < 0).any() or not len(of_known):
-        return None
-    number = len(np.unique(of_known))
-    return number if number >= FEWEST_CLUSTERS else None
+            weights = cluster_weights(clusters.number, resamples=resamples, seed=seed)
+            draws = (weights @ clusters.totals(right).T) / (weights @ clusters.totals(paired).T)
+    return RetainedDraws(answers.recipes, retained, draws, None if clusters is None else clusters.relations, number)
 
 
 def _over_items(right: NDArray[np.bool_], paired: NDArray[np.bool_], resamples: int, seed: int) -> NDArray[np.float64]:

@@ -84,6 +84,7 @@ class Summary:
         missing: Model, recipe and task of the cells that are neither done nor failed.
         measured: Cells that are done, of tasks without right answers.
         groups: Averages over the tasks of a group.
+        parameters: Number of weights of each model, without those whose number is unknown.
         damaged: Paths of files of outcomes or noise that are damaged or of another cell, and do not count.
     """
 
@@ -96,6 +97,7 @@ class Summary:
     measured: tuple[MeasuredSummary, ...] = ()
     damaged: tuple[str, ...] = ()
     groups: tuple[GroupAverage, ...] = ()
+    parameters: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def all_cells(self) -> tuple[CellSummary | MeasuredSummary, ...]:
@@ -124,6 +126,7 @@ def summarise(run: Run, *, confidence: float = CONFIDENCE) -> Summary:
         missing=tuple((*variant, task) for variant, task in planned if (*variant, task) not in seen),
         measured=measured,
         damaged=run.damaged,
+        parameters=_parameters(run),
         groups=group_averages(
             run.study.groups, cells, {each.task: each.judged for each in run.tasks}, confidence=confidence
         ),
@@ -187,6 +190,14 @@ def relation_sizes(run: Run) -> dict[str, tuple[int, ...]]:
     """Return the number of items of each relation of each task of a run."""
     by_task = run.item_shapes.groupby("task")["relation"]
     return {str(task): tuple(map(int, each.value_counts(sort=False))) for task, each in by_task}
+
+
+def _parameters(run: Run) -> dict[str, int]:
+    recorded = {each.model: each.facts["parameters"] for each in run.variants if "parameters" in each.facts}
+    found = {model: number for model, number in recorded.items() if isinstance(number, int) and number > 0}
+    # Packed weights have fewer numbers in memory than they stand for.
+    packed = {name: source.dense_bytes // 4 for name, source in run.study.sources.items() if name in run.study.models}
+    return found | packed
 
 
 def _variant(stored: StoredVariant) -> VariantSummary:

@@ -19,19 +19,18 @@ FEWEST_CLUSTERS = 5
 _CHUNK = 2_000_000
 
 
-def totals_by_cluster(values: NDArray[np.bool_], cluster: NDArray[np.int64], clusters: int) -> NDArray[np.float64]:
+def totals_by_cluster(values: NDArray[np.bool_], cluster: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the number of marked items per cluster.
 
     Args:
         values: Marks, shape ``(variants, items)``.
-        cluster: Cluster index of each item.
+        cluster: Cluster index of each item, from 0; every cluster has an item.
 
     Returns:
         Counts of shape ``(variants, clusters)``.
     """
     order = np.argsort(cluster, kind="stable")
-    starts = np.searchsorted(cluster[order], np.arange(clusters))
-    # reduceat would give an empty cluster the next one's first value; but clusters are made from items, so none is.
+    starts = np.searchsorted(cluster[order], np.arange(cluster.max() + 1))
     sums: NDArray[np.float64] = np.add.reduceat(values[:, order], starts, axis=1, dtype=np.float64)
     return sums
 

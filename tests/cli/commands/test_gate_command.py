@@ -81,6 +81,8 @@ def test_files_are_written(run, tmp_path) -> None:
         (["--margin", "1pt", "--inconclusive", "maybe"], "unknown value of --inconclusive 'maybe'"),
         (["--margin", "1pt", "--junit", "missing/gate.xml"], "is in a folder that does not exist"),
         (["--policy", "missing.yaml"], "policy file 'missing.yaml' does not exist"),
+        (["--max-size", "50%", "--tasks", "plain"], "--tasks needs --margin, --min-retained or --min-accuracy"),
+        (["--min-agreement", "2"], "--min-agreement: '2' is not a valid limit of agreement"),
     ],
 )
 def test_wrong_requests_are_one_line_and_exit_code_2(run, arguments, words, tmp_path) -> None:

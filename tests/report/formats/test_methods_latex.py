@@ -11,6 +11,7 @@ from made_up_run import MadeUpTask, write_made_up_run
 
 from forgetmeter.report.formats.methods_latex import methods_latex, references_bibtex
 from forgetmeter.results.compared.measured import MeasuredSummary
+from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.results import open_run
 from forgetmeter.statistics.paired import Estimate
 
@@ -78,3 +79,33 @@ def test_it_says_what_was_measured_on_texts(tmp_path) -> None:
     assert "zero and beyond the share" in methods_latex(
         replace(found, cells=tuple(replace(each, noise_floor=0.01) for each in found.cells))
     )
+
+
+def test_it_says_nothing_of_a_gate_without_one(tmp_path) -> None:
+    assert "accepted" not in methods_latex(summary(tmp_path, MadeUpTask("c", 50)))
+
+
+def test_it_says_how_variants_were_accepted(tmp_path) -> None:
+    results = open_run(
+        write_made_up_run(
+            str(tmp_path / "run"),
+            recipes=[PRUNED],
+            right=right,
+            tasks=[MadeUpTask("a_b", 200, relations=10), MadeUpTask("c", 50)],
+        )
+    )
+    policy = tmp_path / "gate.yaml"
+    policy.write_text(
+        "version: 1\nconditions:\n- drop: {max: 1pt}\n- retained: {min: 98%, tasks: [a_b], by: relation}\n"
+        "- accuracy: {min: 50%, by: all}\n- size: {max: 70%}\n"
+    )
+    text = methods_latex(results.summary, gate(results, policy=policy))
+    assert (
+        r"A variant was accepted only if the whole 95\% interval met each of these conditions: drop $\leq$ 1 point on "
+        r"each task; retained $\geq$ 98\% in each relation of \texttt{a\_b}; accuracy $\geq$ 50\% on average over all "
+        r"tasks; size $\leq$ 70\% of the original."
+    ) in text
+    assert "the whole interval, corrected by Bonferroni's method for 14 checks, was beyond the limit" in text
+    assert "clopper1934use" in references_bibtex(text)
+    assert "logarithm" not in text
+    assert not re.search(r"(?<!\\)%", text)

@@ -64,6 +64,8 @@ def test_the_report_begins_with_it_on_request(run, tmp_path) -> None:
     assert page.index("Do not ship it.") < page.index('class="answers"')
     assert page.count('class="decision ') == 2
     assert "1 of 2 variants may ship" in page
+    assert "beyond the limit, corrected for the number of checks (2)." in page
+    assert r"Bonferroni's method for 2 checks" in (tmp_path / "gated" / "tables" / "methods.tex").read_text("utf-8")
     assert "<summary>" not in page[page.index('id="answer"') : page.index('class="answers"')]
     report_command(run, out=str(tmp_path / "plain"))
     assert 'class="decision ' not in (tmp_path / "plain" / "report.html").read_text("utf-8")

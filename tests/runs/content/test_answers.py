@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_answers import make_answers
 from made_up_run import MadeUpTask, write_made_up_run
 
 from forgetmeter.records.cell import Cell, Variant
@@ -77,3 +78,17 @@ def test_without_a_baseline_nothing_is_known(write_run: Callable[..., str]) -> N
     assert found.baseline is None
     assert not found.known.any()
     assert not found.paired.any()
+
+
+def test_an_item_without_a_relation_is_a_cluster_of_its_own() -> None:
+    relation = np.asarray([0, 4, -1, 1, 2, 3, -1, 4])
+    answers = make_answers(np.ones((1, 8), dtype=bool), relation)
+    clusters = answers.clusters()
+    assert clusters is not None
+    assert clusters.place.tolist() == [0, 4, 5, 1, 2, 3, 6, 4]
+    assert (clusters.relations, clusters.number) == (5, 7)
+    assert clusters.totals(answers.correct).tolist() == [[1, 1, 1, 1, 2, 1, 1]]
+    some = answers.clusters(np.asarray([True] * 7 + [False]))
+    assert some is not None
+    assert some.place.tolist() == [0, 4, 5, 1, 2, 3, 6]
+    assert answers.clusters(relation != 0) is None, "only four relations"

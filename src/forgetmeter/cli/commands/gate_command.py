@@ -45,6 +45,10 @@ def gate_command(
     max_divergence: Annotated[
         str | None, typer.Option(help="Largest acceptable mean divergence from the baseline, in nats.")
     ] = None,
+    min_agreement: Annotated[
+        str | None,
+        typer.Option(help="Smallest acceptable share of tokens whose most likely next token is the baseline's: 99%."),
+    ] = None,
     max_size: Annotated[
         str | None, typer.Option(help="Largest acceptable size: a share of the original's, such as 50%, or 200MB.")
     ] = None,
@@ -97,6 +101,7 @@ def gate_command(
         min_retained=min_retained,
         min_accuracy=min_accuracy,
         max_divergence=max_divergence,
+        min_agreement=min_agreement,
         max_size=max_size,
     )
     if (run is None) == (plan is None):

@@ -10,7 +10,7 @@ from huggingface_hub import CardData, EvalResult, ModelCardData
 
 from forgetmeter.probes.declaration import Metric
 from forgetmeter.probes.registry import metrics_of
-from forgetmeter.report.words.public_names import public_task
+from forgetmeter.report.words.public_names import public_task, short_name
 from forgetmeter.report.words.recipe_words import candidate_of
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.measured import MeasuredSummary
@@ -57,8 +57,8 @@ def card_title(model: str, recipe: str) -> str:
     """Return a name for a variant: that of the candidate, or of the model with the recipe."""
     parsed = parse_recipe(recipe)
     steps = "+".join(map(str, parsed.steps))
-    place = parse_model_reference(candidate_of(recipe) or model).place.rstrip("/").rpartition("/")[2]
-    return f"{place} ({steps})" if steps else place
+    name = short_name(parse_model_reference(candidate_of(recipe) or model).place)
+    return f"{name} ({steps})" if steps else name
 
 
 def card_metrics(cell: MeasuredSummary) -> list[Metric]:

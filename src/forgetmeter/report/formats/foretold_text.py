@@ -15,8 +15,8 @@ from forgetmeter.results.foretelling import Foretold
 _HOW_TO_READ = (
     "Spearman's rank correlation with the share of the baseline's right answers that are still right, over variants, "
     "with its 95% interval. 1: the number ranks the variants as the retained share does; 0: it says nothing. At equal "
-    "size: with the bytes of the variants held equal. Variants are those of this run, so the interval says nothing of "
-    "other methods."
+    "size: with the bytes of the variants held equal. Bits per weight: bits of a variant divided by the number of "
+    "weights of the original. Variants are those of this run, so the interval says nothing of other methods."
 )
 
 

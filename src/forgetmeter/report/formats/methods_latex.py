@@ -10,7 +10,9 @@ from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.formats.show_latex import escaped_latex
 from forgetmeter.report.words.public_names import public_model, public_task
 from forgetmeter.report.words.recipe_words import variant_noun
+from forgetmeter.results.gate.gate import Gate
 from forgetmeter.results.summary import Summary
+from forgetmeter.specs.condition import Condition
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.resampling import FEWEST_CLUSTERS
 from forgetmeter.version import __version__
@@ -41,6 +43,12 @@ _REFERENCES = {
   author = {Bonett, Douglas G. and Price, Robert M.},
   journal = {Journal of Educational and Behavioral Statistics},
   volume = {37}, number = {4}, pages = {479--488}, year = {2012}
+}""",
+    "clopper1934use": r"""@article{clopper1934use,
+  title = {The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial},
+  author = {Clopper, C. J. and Pearson, E. S.},
+  journal = {Biometrika},
+  volume = {26}, number = {4}, pages = {404--413}, year = {1934}
 }""",
     "mcnemar1947note": r"""@article{mcnemar1947note,
   title = {Note on the Sampling Error of the Difference Between Correlated Proportions or Percentages},
@@ -76,9 +84,10 @@ _REFERENCES = {
 }
 
 
-def methods_latex(summary: Summary) -> str:
-    """Return a paragraph on what was compared on which items, and how it was tested."""
+def methods_latex(summary: Summary, gate: Gate | None = None) -> str:
+    """Return a paragraph on what was compared on which items, how it was tested, and what a gate accepted."""
     sentences = [*_compared(summary), *_tested(summary), *_measured(summary)]
+    sentences += [] if gate is None else _accepted(gate)
     return " ".join(sentences) + "\n"
 
 
@@ -185,3 +194,31 @@ def _measured(summary: Summary) -> Iterator[str]:
             "Averages have 95\\% intervals over texts: Student's t with jackknife standard errors"
             f"{shares if AGREEMENT in names else ''}."
         )
+
+
+def _accepted(gate: Gate) -> Iterator[str]:
+    conditions = gate.policy.conditions
+    yield (
+        "A variant was accepted only if the whole 95\\% interval met each of these conditions: "
+        f"{'; '.join(map(_condition, conditions))}. It was rejected if, for any of them, the whole interval, "
+        f"corrected by Bonferroni's method for {counted(gate.checks, 'check')}, was beyond the limit; otherwise the "
+        "answers do not decide."
+    )
+    if any(each.quantity in ("drop", "retained", "accuracy") for each in conditions):
+        yield (
+            "These intervals contain, besides those above, the exact ones of \\citet{clopper1934use}, and for drops "
+            "their combination by \\citet{zou2008construction}."
+        )
+    if any(each.metric == DIVERGENCE for each in conditions):
+        yield "The upper limit of a mean divergence is that of its logarithm's interval."
+
+
+def _condition(condition: Condition) -> str:
+    limit = escaped_latex(str(condition)).replace("≤", r"$\leq$").replace("≥", r"$\geq$")
+    if condition.quantity == "size" or (condition.is_of_texts and not condition.tasks):
+        return limit
+    where = {"task": "on", "relation": "in each relation of", "all": "on average over"}[condition.extent]
+    tasks = "all tasks" if condition.extent == "all" else "each task"
+    if condition.tasks:
+        tasks = joined(rf"\texttt{{{escaped_latex(public_task(task))}}}" for task in condition.tasks)
+    return f"{limit} {where} {tasks}"

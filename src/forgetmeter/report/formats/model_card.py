@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import yaml
 from huggingface_hub import ModelCard
 
@@ -22,6 +23,7 @@ from forgetmeter.report.words.public_names import public_model, public_task
 from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.measured import MeasuredSummary
+from forgetmeter.results.gate.answered import VariantAnswers
 from forgetmeter.results.ledger import LedgerEntry, surest_first
 from forgetmeter.results.results import Results
 
@@ -68,13 +70,14 @@ def _section(
     content = None if results.run.study.origins else results.run.study.model_content.get(model)
     of = code(public_model(model)) + (f" (content {content})" if content else "")
     yield "## What it still knows"
-    yield f"Compared with the original, {of}, on the same items, by forgetmeter. Intervals are at 95%."
+    yield f"Compared with the original, {of}, on the same items, by forgetmeter. {_intervals(cells, measured)}".strip()
     if cells:
         yield _table("| task | items | accuracy | drop (points) | retained | change |", map(_row, cells))
         yield (
             "*drop*: accuracy of the original minus that of this model. *retained*: share of the original's right "
             "answers that are still right. *lost*, *gained* and *unclear*: whether the change is significant."
         )
+        yield from _missing(results, cells)
     if measured:
         yield _measured_table(measured)
         metrics = dict.fromkeys(metric for cell in measured for metric in card_metrics(cell) if metric.meaning)
@@ -85,6 +88,27 @@ def _section(
     if cells:
         yield from _examples(results, model, recipe)
     yield from _origin(results, model, recipe) if results.run.study.origins else _command(results, model, recipe, cells)
+
+
+def _intervals(cells: Sequence[CellSummary], measured: Sequence[MeasuredSummary]) -> str:
+    """Return what is to be said about the intervals of a card."""
+    has_any = [each.name in cell.intervals for cell in measured for each in card_metrics(cell) if each.weight]
+    said = ["Intervals are at 95%."] if cells or any(has_any) else []
+    return " ".join([*said, *([] if all(has_any) else ["Means over fewer than five texts have no interval."])])
+
+
+def _missing(results: Results, cells: Sequence[CellSummary]) -> Iterator[str]:
+    """Yield how many items only the original answered; a cell that stopped early misses none."""
+    answers = {(each.model, each.task): each for each in results.run.answers}
+    for cell in cells:
+        of = answers[cell.model, cell.task]
+        is_stopped = cell.precision is not None
+        every = np.ones(len(of.items), dtype=np.bool_)
+        if missing := VariantAnswers(of, of.recipes.index(cell.recipe), every, is_stopped=is_stopped).missing.sum():
+            yield (
+                f"Missing: answers to {counted_things(cell.task, int(missing))} of {escaped(public_task(cell.task))} "
+                "that the original answered. They may be right or wrong, and are in none of these numbers."
+            )
 
 
 def _table(heading: str, rows: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import textwrap
 from rich.text import Text
 
 from forgetmeter.report.columns import Column, in_columns
-from forgetmeter.report.gate.gate_words import answer, items, observed, remark, size_in_words, subject
+from forgetmeter.report.gate.gate_words import answer, how_to_read, items, observed, remark, size_in_words, subject
 from forgetmeter.report.words.recipe_words import variant_name
 from forgetmeter.results.gate.check import GateVerdict
 from forgetmeter.results.gate.gate import Gate, VariantGate
@@ -18,11 +18,6 @@ _STYLES: dict[GateVerdict, str] = {
     "INCONCLUSIVE": "yellow",
     "UNMEASURED": "yellow",
 }
-_HOW_TO_READ = (
-    "PASS: the whole 95% interval meets the condition. FAIL: the whole interval is beyond the limit, corrected for the "
-    "number of checks. INCONCLUSIVE: neither; the number of items that would decide, with a probability of 80%, "
-    "assumes that the true value is the observed one. A drop is in points of accuracy."
-)
 
 
 def gate_text(gate: Gate, *, width: int) -> Text:
@@ -31,7 +26,7 @@ def gate_text(gate: Gate, *, width: int) -> Text:
     for variant in gate.variants:
         text.append_text(_variant(variant, width))
         text.append("\n")
-    text.append(textwrap.fill(_HOW_TO_READ, width) + "\n\n", "dim")
+    text.append(textwrap.fill(how_to_read(gate), width) + "\n\n", "dim")
     text.append(f"{answer(gate)}\n", _STYLES[gate.verdict])
     return text
 

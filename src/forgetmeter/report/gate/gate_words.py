@@ -25,6 +25,15 @@ def answer(gate: Gate) -> str:
     return f"{gate.verdict}: {ANSWERS[gate.verdict]}{of}"
 
 
+def how_to_read(gate: Gate) -> str:
+    """Return what the verdicts on checks mean."""
+    return (
+        "PASS: the whole 95% interval meets the condition. FAIL: the whole interval is beyond the limit, corrected for "
+        f"the number of checks ({gate.checks:,}). INCONCLUSIVE: neither; the number of items that would decide, with a "
+        "probability of 80%, assumes that the true value is the observed one. A drop is in points of accuracy."
+    )
+
+
 def size_in_words(variant: VariantGate) -> str:
     """Return the size of a variant beside that of its original; empty if it is unknown."""
     if (sizes := both_sizes(variant)) is None:

@@ -49,6 +49,7 @@ class PageContent:
         other: Comparison with another run, on request.
         decisions: The verdicts of a gate, on request.
         overview: How many variants may ship; empty without a gate or for a single variant.
+        reading: What the verdicts mean.
     """
 
     run: Run
@@ -61,6 +62,7 @@ class PageContent:
     other: SideBySide | None = None
     decisions: Sequence[Decision] = ()
     overview: str = ""
+    reading: str = ""
 
 
 def render_page(content: PageContent) -> str:
@@ -118,6 +120,7 @@ def render_page(content: PageContent) -> str:
         other=content.other,
         decisions=content.decisions,
         overview=content.overview,
+        reading=content.reading,
         first_decisions=_FIRST_DECISIONS,
         draw=_Drawings(content.drawn),
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 _FILE = re.compile(r"(\bfile[=:])[^:]*/")
-_LOCAL = (".", "/", "~")
+_LOCAL = r"[.~/\\]|[A-Za-z]:[/\\]"
+_FOLDERS = re.compile(rf"(^|=)(?={_LOCAL})[^,]*[/\\]")
+_IS_PATH = re.compile(rf"{_LOCAL}|\S+$")
 
 
 def public_task(task: str) -> str:
@@ -15,5 +17,10 @@ def public_task(task: str) -> str:
 
 def public_model(model: str) -> str:
     """Return a model's name; of a local path, ``./`` and its last part."""
-    name = model.removeprefix("answers:")
-    return f"./{name.rstrip('/').rpartition('/')[2]}" if name.startswith(_LOCAL) else name
+    return _FOLDERS.sub(r"\1./", model.removeprefix("answers:").rstrip("/\\"))
+
+
+def short_name(name: str) -> str:
+    """Return a name for a title: the last part of a path or of an id with an owner, and no slashes in any other."""
+    parts = [part for each in re.split(r"[/\\]", name) if (part := each.strip()).strip(".")]
+    return (parts[-1] if _IS_PATH.match(name) else " - ".join(parts)) if parts else "model"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.clustered_proportion import difference_interval, no_difference, share_interval
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate, accuracy, paired_drop
-from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, hull, totals_by_cluster
+from forgetmeter.statistics.resampling import hull
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,16 @@ def compare_clustered(answers: Answers, *, confidence: float = CONFIDENCE) -> li
         One entry per variant; ``None`` without a baseline, or with fewer than five relations. An item without a
         relation counts as one of its own.
     """
-    if answers.baseline is None or not has_clusters(answers):
+    clusters = answers.clusters()
+    if answers.baseline is None or clusters is None:
         return [None] * len(answers.recipes)
     paired, known = answers.paired, answers.known
-    number = len(answers.relations)
     marks = (paired, paired & known, paired & known & ~answers.correct, paired & ~known & answers.correct)
-    items, knows, forgotten, gained = (_totals(each, answers) for each in marks)
+    items, knows, forgotten, gained = map(clusters.totals, marks)
     return [
-        _one(number, items[row], knows[row], forgotten[row], gained[row], confidence) if paired[row].any() else None
+        _one(clusters.relations, items[row], knows[row], forgotten[row], gained[row], confidence)
+        if paired[row].any()
+        else None
         for row in range(len(answers.recipes))
     ]
 
@@ -64,9 +66,9 @@ def accuracy_interval(answers: Answers, row: int, asked: NDArray[np.bool_], *, c
     """
     right = answers.correct[row] & asked
     over_items = accuracy(right[asked], confidence=confidence)
-    if not has_clusters(answers):
+    if (clusters := answers.clusters()) is None:
         return over_items
-    counts, items = _totals(np.stack([right, asked]), answers)
+    counts, items = clusters.totals(np.stack([right, asked]))
     return hull(over_items, share_interval(counts, items, confidence=confidence))
 
 
@@ -90,22 +92,10 @@ def paired_difference(
     over_items = paired_drop(
         forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()), confidence=confidence
     )
-    if not has_clusters(answers):
+    if (clusters := answers.clusters()) is None:
         return over_items
-    totals = _totals(np.stack([lost, won, asked]), answers)
+    totals = clusters.totals(np.stack([lost, won, asked]))
     return hull(over_items, difference_interval(*totals, confidence=confidence))
-
-
-def has_clusters(answers: Answers) -> bool:
-    """Return whether intervals are over relations: there are at least five."""
-    return len(answers.relations) >= FEWEST_CLUSTERS
-
-
-def _totals(marks: NDArray[np.bool_], answers: Answers) -> NDArray[np.float64]:
-    """Return the number of marked items of each relation, and of each item without one."""
-    cluster, alone = answers.relation.copy(), answers.relation < 0
-    cluster[alone] = len(answers.relations) + np.arange(alone.sum())
-    return totals_by_cluster(marks, cluster, len(answers.relations) + int(alone.sum()))
 
 
 def _one(

@@ -20,7 +20,7 @@ from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.recipe import BASELINE
-from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, RESAMPLES, cluster_weights, totals_by_cluster
+from forgetmeter.statistics.resampling import RESAMPLES, cluster_weights
 
 FEWEST_KNOWN = 20
 """With fewer items that the baseline gets right, the retained share says too little."""
@@ -93,18 +93,15 @@ class Evidence:
             values: Shape ``(items,)``; items with NaN are left out.
         """
         sound = np.isfinite(values)
-        kept, relation = values[sound], self.answers.relation[sound]
-        clusters = np.unique(relation, return_inverse=True)[1]
-        number = int(clusters.max()) + 1 if len(clusters) else 0
+        kept, clusters = values[sound], self.answers.clusters(sound)
         random = np.random.default_rng(self.seed)
         single = random.normal(0.0, 1 / len(kept), RESAMPLES)
-        if (relation < 0).any() or number < FEWEST_CLUSTERS:
+        if clusters is None:
             deviation = float(kept.std(ddof=1)) / np.sqrt(len(kept)) if len(kept) > 1 else 0.0
             return float(kept.mean()), random.normal(float(kept.mean()), deviation, RESAMPLES) + single, None
-        weights = cluster_weights(number, seed=self.seed)
-        sums = np.bincount(clusters, kept, minlength=number)
-        sizes = totals_by_cluster(np.ones((1, len(kept)), dtype=np.bool_), clusters, number)[0]
-        return float(kept.mean()), (weights @ sums) / (weights @ sizes) + single, number
+        weights = cluster_weights(clusters.number, seed=self.seed)
+        sums, sizes = np.bincount(clusters.place, kept), np.bincount(clusters.place)
+        return float(kept.mean()), (weights @ sums) / (weights @ sizes) + single, clusters.relations
 
     @property
     def seed(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.results.compared.clustered import accuracy_interval, has_clusters, paired_difference
+from forgetmeter.results.compared.clustered import accuracy_interval, paired_difference
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.specs.condition import Quantity
 from forgetmeter.statistics.paired import Estimate, paired_drop, proportion
@@ -44,7 +44,8 @@ class VariantAnswers:
     @property
     def relations(self) -> int | None:
         """Number of relations that its intervals are over; ``None`` for intervals over items."""
-        return len(self.answers.relations) if has_clusters(self.answers) else None
+        clusters = self.answers.clusters()
+        return None if clusters is None else clusters.relations
 
     def completed(self, *, is_right: bool) -> VariantAnswers:
         """Return it as if all missing answers were right, or wrong."""

@@ -55,6 +55,11 @@ class Gate:
     variants: tuple[VariantGate, ...]
 
     @property
+    def checks(self) -> int:
+        """Number of checks of all variants, for which FAIL is corrected."""
+        return sum(len(each.results) for each in self.variants)
+
+    @property
     def verdict(self) -> GateVerdict:
         """The verdict on all variants together."""
         return worst(each.verdict for each in self.variants)

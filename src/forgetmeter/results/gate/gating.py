@@ -24,6 +24,7 @@ def gate(
     min_retained: GateLimit | None = None,
     min_accuracy: GateLimit | None = None,
     max_divergence: GateLimit | None = None,
+    min_agreement: GateLimit | None = None,
     max_size: GateLimit | None = None,
     tasks: Iterable[str] = (),
     recipes: Iterable[str] = (),
@@ -37,6 +38,7 @@ def gate(
         min_retained: Smallest acceptable share of the baseline's right answers that are still right.
         min_accuracy: Smallest acceptable accuracy.
         max_divergence: Largest acceptable mean divergence from the baseline, in nats.
+        min_agreement: Smallest acceptable share of tokens whose most likely next token is the baseline's.
         max_size: Largest acceptable size: a share of the original's, or bytes such as ``200MB``.
         tasks: The tasks on which drop, retained share and accuracy are limited; all by default.
         recipes: The recipes or candidates to check; all of the run by default.
@@ -52,6 +54,7 @@ def gate(
         min_retained=min_retained,
         min_accuracy=min_accuracy,
         max_divergence=max_divergence,
+        min_agreement=min_agreement,
         max_size=max_size,
     )
     conditions = policy_of(policy, limits, tasks=tasks)
@@ -73,6 +76,7 @@ def limits_of(
     min_retained: GateLimit | None,
     min_accuracy: GateLimit | None,
     max_divergence: GateLimit | None,
+    min_agreement: GateLimit | None,
     max_size: GateLimit | None,
 ) -> dict[Quantity, GateLimit]:
     """Return the limits that are given, by what they limit."""
@@ -81,6 +85,7 @@ def limits_of(
         "retained": min_retained,
         "accuracy": min_accuracy,
         "divergence": max_divergence,
+        "agreement": min_agreement,
         "size": max_size,
     }
     return {quantity: limit for quantity, limit in limits.items() if limit is not None}

@@ -21,8 +21,35 @@ from forgetmeter.runs.content.parquet_union import UnionPart
 from forgetmeter.runs.filesystem import RunFolder
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.choice_divergence import ChoiceDistributions
+from forgetmeter.statistics.resampling import FEWEST_CLUSTERS, totals_by_cluster
 
 _READ = ("item_id", "correct", "prediction", "rank", "margin", "loglikelihoods")
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """The sampling units of items: their relations. An item without one is a cluster of its own.
+
+    Attributes:
+        place: Index of each item's cluster, shape ``(items,)``; relations come first.
+        relations: Number of clusters that are relations.
+    """
+
+    place: NDArray[np.int64]
+    relations: int
+
+    @property
+    def number(self) -> int:
+        """Number of clusters."""
+        return int(self.place.max()) + 1
+
+    def totals(self, marks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the number of marked items of each cluster, shape ``(variants, clusters)``.
+
+        Args:
+            marks: Shape ``(variants, items)``.
+        """
+        return totals_by_cluster(marks, self.place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +107,14 @@ class Answers:
     def known(self) -> NDArray[np.bool_]:
         """Whether the baseline is right, shape ``(items,)``; all false without a baseline."""
         return np.zeros(len(self.items), dtype=np.bool_) if self.baseline is None else self.correct[self.baseline]
+
+    def clusters(self, among: NDArray[np.bool_] | None = None) -> Clusters | None:
+        """Return the clusters of some items, by default of all; ``None`` if they are of fewer than five relations."""
+        relation = self.relation if among is None else self.relation[among]
+        alone = relation < 0
+        names, place = np.unique(np.where(alone, len(self.relations) + np.cumsum(alone), relation), return_inverse=True)
+        number = int((names < len(self.relations)).sum())
+        return Clusters(place, number) if number >= FEWEST_CLUSTERS else None
 
 
 def read_answers(folder: RunFolder, parts: Sequence[UnionPart], shapes: pd.DataFrame) -> tuple[Answers, ...]:
