@@ -548,11 +548,23 @@ def test_the_command_says_that_not_everything_was_checked(compared, options, cod
     assert json.loads(command(run, "--json", *options).stdout)["is_sampled"] == (code == 0)
 
 
-def test_a_candidates_size_is_that_of_its_files(compared, tmp_path) -> None:
-    copy = shutil.copytree(compared[0], tmp_path / "run")
-    recipe = next(each.recipe for each in forgetmeter.open_run(copy).run.variants if "here" in each.recipe)
-    forged(variant_of(copy, recipe), lambda document: document["reached"].update(smallest_bytes=1, quantized_bytes=1))
-    assert "gives other numbers of zeros or bytes" in verify(copy, sample=1).problems[0]
+def test_a_packed_candidates_size_is_that_of_its_files(tmp_path) -> None:
+    pytest.importorskip("compressed_tensors")
+    packed, run = tmp_path / "packed", tmp_path / "run"
+    compress_checkpoint("standard:decoder", "round_to_nearest:overall:4", packed, format="compressed-tensors")
+    study = {"models": ["standard:decoder"], "candidates": [str(packed)], "tasks": ["facts:templates=0"]}
+    forgetmeter.run({**study, "evaluation.limit": 1, "output": str(run)})
+    assert verify(run, sample=1).problems == ()
+    forged(run / "study.json", lambda document: document["sources"][str(packed)].update(bytes=1000))
+    (problem,) = verify(run).problems
+    assert problem.endswith("its size is not that of its files")
+    sizes = {"smallest_bytes": 1000, "quantized_bytes": 1000}
+    recipe = f"candidate({packed})"
+    forged(variant_of(run, recipe), lambda document: document["reached"].update(sizes))
+    assert verify(run).problems == ()
+    stored, again = verify(run, sample=1).problems
+    assert stored.endswith(" bytes, and 1000 are stated")
+    assert again.endswith("compressing it again gives other numbers of zeros or bytes")
 
 
 def test_changed_items_are_found_by_reading_them_again(copy) -> None:
