@@ -1,6 +1,7 @@
 """Verifying a run: whatever is altered in it is found.
 
-Covers ``study.asking_again``, ``runs.file_checks``, ``results.recomputed``, ``results.row_checks``,
+Covers ``study.asking_again``, ``runs.file_checks``, ``results.checks.recomputed``, ``results.checks.row_checks``,
+``results.checks.measured_checks``, ``results.checks.size_checks``,
 ``report.report_checks`` and ``cli.commands.verify_command``.
 """
 
@@ -11,6 +12,7 @@ import json
 import random
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +22,7 @@ from quick_commands import quick_command
 from safetensors.torch import load_file, save_file
 
 import forgetmeter
+from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.errors import UserError
 from forgetmeter.models.standard import standard_folder
 from forgetmeter.report.written_report import make_report, write_report
@@ -30,6 +33,7 @@ from forgetmeter.runs.tables.outcomes_table import OUTCOMES_SCHEMA
 from forgetmeter.study.verifying import verify
 
 FLIPS, NUMBERS = 80, 20
+EARLIER = Path(__file__).parents[1] / "runs" / "earlier"
 PRUNED = "l1_unstructured:overall:0.4"
 
 
@@ -137,10 +141,22 @@ def test_any_edited_number_is_found(copy, seed) -> None:
     assert verify(copy).problems
 
 
-def outcomes_of(copy, recipe):
+def outcomes_of(copy, recipe, *, is_judged=True):
     run = forgetmeter.open_run(copy).run
-    cell = next(each for each in run.cells if each.recipe == recipe and each.is_judged)
+    cell = next(each for each in run.cells if each.recipe == recipe and each.is_judged == is_judged)
     return copy / cell.path
+
+
+def forged(path, change):
+    """Change one of a run's JSON files, with a digest of its own."""
+    document = read_record(path.read_bytes(), has_digest=lambda _: True)
+    change(document)
+    path.write_bytes(record_json(document))
+
+
+def variant_of(copy, recipe):
+    variant = next(each for each in forgetmeter.open_run(copy).run.variants if each.recipe == recipe)
+    return copy / "variants" / variant.id / "variant.json"
 
 
 def rewritten(path, change):
@@ -207,6 +223,7 @@ def test_forged_columns_contradict_the_others(copy, name, forge) -> None:
     [
         *(("facts", name) for name in ("mrr", "mrr_macro", "p_at_5", "p_at_1_macro", "p_at_1_template_0")),
         *(("divergence", name) for name in ("divergence", "agreement", "ln_perplexity_ratio", "divergence_p90")),
+        ("divergence", "divergence_max"),
     ],
 )
 def test_any_forged_mean_is_found(copy, task, name) -> None:
@@ -220,20 +237,155 @@ def test_any_forged_mean_is_found(copy, task, name) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "forge"),
+    [
+        ("token_values", lambda values: [value / 2 for value in values]),
+        ("token_values", lambda values: values[1:]),
+        ("metric.divergence", lambda value: value / 2),
+        ("metric.tokens", lambda value: value + 1),
+        ("metric.agreement", lambda value: value + 0.0001),
+        ("metric.agreement", lambda value: value + 1),
+        ("metric.ln_perplexity_ratio", lambda value: value + 0.01),
+        ("loglikelihoods", lambda values: [values[0] + 10]),
+        ("correct", lambda _: True),
+    ],
+)
+def test_forged_columns_of_texts_contradict_the_others(copy, name, forge) -> None:
+    def change(table, facts):
+        return with_column(table, name, [forge(value) for value in table[name].to_pylist()]), {**facts, "metrics": {}}
+
+    rewritten(outcomes_of(copy, PRUNED, is_judged=False), change)
+    said = " ".join(verify(copy).problems)
+    assert any(f"/0 has {what}" in said for what in ("a", "an", "another")) or "texts that are right or wrong" in said
+
+
+def test_texts_of_the_baseline_and_of_a_variant_that_were_swapped_are_found(copy) -> None:
+    paths = [outcomes_of(copy, recipe, is_judged=False) for recipe in ("baseline", PRUNED)]
+    tables, contents = [pq.read_table(path) for path in paths], [path.read_bytes() for path in paths]
+    both = [json.loads(pq.read_metadata(io.BytesIO(each)).metadata[b"forgetmeter"]) for each in contents]
+    for path, own, table, facts in zip(paths, tables, reversed(tables), both, strict=True):
+        named = table
+        for name in ("variant", "recipe"):
+            named = with_column(named, name, own[name].to_pylist())
+        path.write_bytes(parquet_bytes(named, {**facts, "metrics": {}}))
+    assert any("contradicts the baseline's log-likelihood" in problem for problem in verify(copy).problems)
+
+
+@pytest.mark.parametrize("name", ["variant", "model", "recipe", "task"])
+def test_answers_labelled_as_those_of_another_cell_are_found(copy, name) -> None:
+    def change(table, facts):
+        return with_column(table, name, ["other", *table[name].to_pylist()[1:]]), facts
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    (problem,) = verify(copy).problems
+    assert problem.endswith(f"it has answers that are labelled as of the {name} 'other'")
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [("facts", "accuracy"), ("facts", "mrr"), ("divergence", "f1"), ("divergence", "agreement")]
+)
+def test_another_main_metric_is_found(copy, task, metric) -> None:
+    (path,) = (each for each in (copy / "items").iterdir() if each.name.startswith(task))
+    rewritten(path, lambda table, facts: (table, {**facts, "primary_metric": metric}))
+    said = " ".join(verify(copy).problems)
+    assert f"its main metric is '{metric}', which it does not have" in said or f"is not what its {metric} says" in said
+
+
+@pytest.mark.parametrize("is_judged", [True, False])
+def test_a_metric_that_no_answer_gives_is_found(copy, is_judged) -> None:
+    def change(table, facts):
+        return table, {**facts, "metrics": {**facts["metrics"], "fluency": 0.99}}
+
+    rewritten(outcomes_of(copy, PRUNED, is_judged=is_judged), change)
+    (problem,) = verify(copy).problems
+    assert problem.endswith("it states fluency, which its answers do not give")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("not_numbers", 3, "3 answers that are not numbers are stated, and 0 have no rank"),
+        ("cut", 10**6, "1,000,000 shortened contexts of 12 answers"),
+    ],
+)
+def test_impossible_numbers_of_items_are_found(copy, name, value, what) -> None:
+    rewritten(outcomes_of(copy, PRUNED), lambda table, facts: (table, {**facts, name: value}))
+    (problem,) = verify(copy).problems
+    assert problem.endswith(what)
+
+
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [
+        ("facts", {"items": 1200}),
+        ("facts", {"forgotten": 1, "changed": 1}),
+        ("facts", {"forgotten": 13, "changed": 13, "largest_margin_shift": 100.0}),
+        ("facts", {"gained": 1, "changed": 1, "largest_margin_shift": 100.0}),
+        ("facts", {"forgotten": 1, "largest_margin_shift": 100.0}),
+        ("facts", {"changed": -1}),
+        ("facts", {"largest_margin_shift": -1.0}),
+        ("divergence", {"items": 7}),
+        ("divergence", {"largest_margin_shift": 0.1}),
+    ],
+)
+def test_a_noise_floor_that_contradicts_the_answers_is_found(copy, task, change) -> None:
+    (path,) = (each for each in copy.glob("variants/*/*.noise.json") if each.name.startswith(task))
+    forged(path, lambda document: document["noise"].update(change))
+    (problem,) = verify(copy).problems
+    assert problem.endswith("its noise floor contradicts its answers and their margins")
+
+
+def test_a_flip_needs_a_shift_of_its_margin(copy) -> None:
+    (path,) = copy.glob("variants/*/facts*.noise.json")
+    margins = sorted(pq.read_table(outcomes_of(copy, "baseline"))["margin"].to_pylist())
+    change = {"forgotten": 2, "changed": 2, "largest_margin_shift": margins[1]}
+    forged(path, lambda document: document["noise"].update(change))
+    assert verify(copy).problems == ()
+
+
+@pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"sparsity": 0.9}, "its sparsity is not that of its counts of weights"),
-        ({"selected_zeros": 10**9}, "its counts of zeros and weights contradict one another"),
-        ({"bitmask_bytes": 10**9}, "its sizes contradict one another"),
+        ({"sparsity": 0.9}, "sparsity is not that of its counts of weights"),
+        ({"selected_zeros": 10**9}, "counts of zeros and weights contradict one another"),
+        ({"bitmask_bytes": 10**9}, "sizes contradict one another"),
+        ({"bitmask_bytes": 1}, "sizes contradict one another"),
+        ({"quantized_bytes": 1}, "sizes contradict one another"),
+        ({"dense_bytes": 1_000_000}, "plain size is smaller than its original's"),
+        ({"removed_weights": 1}, "zeros are not those of its original and those that were added"),
+        ({"selected_weights": 122_881, "sparsity": 49152 / 122_881}, "counts contradict the scopes of its recipe"),
     ],
 )
 def test_sizes_that_contradict_one_another_are_found(copy, change, what) -> None:
-    variant = next(each for each in forgetmeter.open_run(copy).run.variants if each.recipe == PRUNED)
-    path = copy / "variants" / variant.id / "variant.json"
-    document = read_record(path.read_bytes(), has_digest=lambda _: True)
-    document["reached"] |= change
-    path.write_bytes(record_json(document))
-    assert f"{PRUNED} ({variant.model}): {what}" in verify(copy).problems
+    forged(variant_of(copy, PRUNED), lambda document: document["reached"].update(change))
+    assert any(problem.endswith(f": its {what}") for problem in verify(copy).problems)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "by"), [("head", "zeros", 1), ("attention.key", "zeros", -1), ("head", "weights", 9)]
+)
+def test_counts_of_a_role_are_those_of_the_others_and_of_the_original(copy, role, name, by) -> None:
+    def change(document):
+        document["reached"]["roles"][role][name] += by
+
+    forged(variant_of(copy, PRUNED), change)
+    assert any("of its original" in problem for problem in verify(copy).problems)
+
+
+def test_zeros_moved_to_a_role_outside_the_scope_are_found(copy) -> None:
+    def change(document):
+        for role, by in (("head", 5), ("attention.key", -5)):
+            document["reached"]["roles"][role]["zeros"] += by
+
+    forged(variant_of(copy, PRUNED), change)
+    (problem,) = verify(copy).problems
+    assert problem.endswith("its counts contradict the scopes of its recipe")
+
+
+@pytest.mark.parametrize("name", ["quantized_bytes", "smallest_bytes"])
+def test_a_model_without_a_change_has_its_own_size(copy, name) -> None:
+    forged(variant_of(copy, "baseline"), lambda document: document["reached"].update({name: 10_000}))
+    assert any(problem.endswith("sizes are not those of a model without a change") for problem in verify(copy).problems)
 
 
 def test_a_forged_answer_contradicts_its_margin(copy) -> None:
@@ -345,11 +497,148 @@ def test_answers_of_a_variant_or_a_task_that_the_study_does_not_name_are_found(c
 def test_a_model_that_is_not_here_is_said_not_to_be_checked(run, model) -> None:
     aside = model.rename(model.with_name("aside"))
     try:
-        found = verify(run)
+        found, sampled = verify(run), verify(run, sample=2)
     finally:
         aside.rename(model)
-    assert found.problems == ()
-    assert "does not exist" in found.unchecked[0]
+    assert (found.problems, found.is_sampled) == ((), True)
+    assert found.unchecked[0].startswith(f"model '{model}', which is not here: ")
+    assert (sampled.problems, sampled.is_sampled) == ((), False)
+    assert sampled.unchecked[1:] == ("a sample of the answers: no model is here",)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A run with two candidates, and the folder of the first, which is gone."""
+    folder = tmp_path_factory.mktemp("compared")
+    for name, level in (("gone", 0.3), ("here", 0.5)):
+        compress_checkpoint("standard:decoder", f"l1_unstructured:overall:{level}", folder / name)
+    study = {
+        "models": ["standard:decoder"],
+        "candidates": [str(folder / "gone"), str(folder / "here")],
+        "tasks": ["facts:relations=country_capital:templates=0"],
+        "evaluation.limit": 5,
+        "output": str(folder / "run"),
+    }
+    forgetmeter.run(study)
+    assert verify(folder / "run", sample=2).holds[-1].startswith("6 answers asked again are the same")
+    shutil.rmtree(folder / "gone")
+    return folder / "run", folder / "gone"
+
+
+def test_a_candidate_that_is_gone_is_not_asked_and_the_others_are(compared) -> None:
+    run, gone = compared
+    found = verify(run, sample=2)
+    assert (found.problems, found.is_sampled) == ((), False)
+    assert found.holds[-1].startswith("4 answers asked again are the same")
+    assert [each.partition(":")[0] for each in found.unchecked] == [
+        f"model '{gone}', which is not here",
+        f"a sample of the answers of candidate({gone}) (standard",
+    ]
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--sample", 1), 2)])
+def test_the_command_says_that_not_everything_was_checked(compared, options, code) -> None:
+    run, gone = compared
+    done = command(run, *options)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        code,
+        f"{run}: verified, except for what was not checked",
+    )
+    assert f"not checked: model '{gone}', which is not here: " in done.stdout
+    assert json.loads(command(run, "--json", *options).stdout)["is_sampled"] == (code == 0)
+
+
+def test_a_packed_candidates_size_is_that_of_its_files(tmp_path) -> None:
+    pytest.importorskip("compressed_tensors")
+    packed, run = tmp_path / "packed", tmp_path / "run"
+    compress_checkpoint("standard:decoder", "round_to_nearest:overall:4", packed, format="compressed-tensors")
+    study = {"models": ["standard:decoder"], "candidates": [str(packed)], "tasks": ["facts:templates=0"]}
+    forgetmeter.run({**study, "evaluation.limit": 1, "output": str(run)})
+    assert verify(run, sample=1).problems == ()
+    forged(run / "study.json", lambda document: document["sources"][str(packed)].update(bytes=1000))
+    (problem,) = verify(run).problems
+    assert problem.endswith("its size is not that of its files")
+    sizes = {"smallest_bytes": 1000, "quantized_bytes": 1000}
+    recipe = f"candidate({packed})"
+    forged(variant_of(run, recipe), lambda document: document["reached"].update(sizes))
+    assert verify(run).problems == ()
+    stored, again = verify(run, sample=1).problems
+    assert stored.endswith(" bytes, and 1000 are stated")
+    assert again.endswith("compressing it again gives other numbers of zeros or bytes")
+
+
+def test_changed_items_are_found_by_reading_them_again(copy) -> None:
+    (path,) = (each for each in (copy / "items").iterdir() if each.name.startswith("facts"))
+
+    def change(table, facts):
+        return with_column(table, "before", ["The town of ", *table["before"].to_pylist()[1:]]), {
+            **facts,
+            "official_size": 10**6,
+        }
+
+    rewritten(path, change)
+    assert verify(copy).problems == ()
+    changed, size = verify(copy, sample=1).problems
+    assert changed.endswith("the texts, answers or facts of its items are not those of its data")
+    assert size.endswith("its official_size is 1000000, and not 145")
+
+
+def test_divergences_that_were_forged_consistently_are_found_by_asking_again(copy) -> None:
+    def change(table, facts):
+        values = [[value / 2 for value in each] for each in table["token_values"].to_pylist()]
+        means = [value / 2 for value in table["metric.divergence"].to_pylist()]
+        metrics = {
+            name: value / 2 if name.startswith("divergence") else value for name, value in facts["metrics"].items()
+        }
+        table = with_column(with_column(table, "token_values", values), "metric.divergence", means)
+        return table, {**facts, "metrics": metrics}
+
+    rewritten(outcomes_of(copy, PRUNED, is_judged=False), change)
+    assert verify(copy).problems == ()
+    assert "3 of 3 answers differ when asked again" in verify(copy, sample=3).problems[0]
+
+
+def test_numbers_of_a_perplexity_follow_from_the_texts(tmp_path) -> None:
+    (tmp_path / "text.txt").write_text("The cat sat.\n\nEin  Bär saß\nauf der Matte.\n")
+    task = f"perplexity:file={tmp_path / 'text.txt'}"
+    forgetmeter.run(
+        {"models": ["standard:decoder"], "recipes": [PRUNED], "tasks": [task], "output": str(tmp_path / "run")}
+    )
+    assert verify(tmp_path / "run", sample=1).problems == ()
+    path = outcomes_of(tmp_path / "run", "baseline", is_judged=False)
+    for name in ("metric.words", "metric.bytes", "metric.bits_per_byte"):
+        content = path.read_bytes()
+        rewritten(
+            path,
+            lambda table, facts, name=name: (
+                with_column(table, name, [value * 2 for value in table[name].to_pylist()]),
+                {**facts, "metrics": {}},
+            ),
+        )
+        assert "text" in verify(tmp_path / "run").problems[0] or "bits_per_byte" in verify(tmp_path / "run").problems[0]
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EARLIER.glob("*.zip")))
+def test_runs_of_earlier_versions_hold(tmp_path, name) -> None:
+    with zipfile.ZipFile(EARLIER / f"{name}.zip") as archive:
+        archive.extractall(tmp_path)
+    assert verify(tmp_path).problems == ()
+
+
+@pytest.mark.parametrize("model", ["encoder", "encoder-decoder"])
+def test_other_architectures_and_runs_that_stopped_early_hold(tmp_path, model) -> None:
+    recipes = ["drop_layers:overall:0.4+dynamic_int8:overall", "l1_unstructured:cross_attention:0.5", "svd:head:0.5"]
+    study = {
+        "models": [f"standard:{model}"],
+        "recipes": [*recipes[:: 1 if model == "encoder-decoder" else 2], "l1_unstructured:layers[0]/attention:0.5"],
+        "tasks": ["facts:relations=country_capital:templates=0"],
+        "evaluation": {"noise_floor": True, "precision": 0.3},
+        "output": str(tmp_path / "run"),
+    }
+    forgetmeter.run(study)
+    assert any(cell.precision is not None for cell in forgetmeter.open_run(tmp_path / "run").run.cells)
+    assert verify(tmp_path / "run").problems == ()
 
 
 def test_a_study_that_cannot_be_read_is_a_problem(copy) -> None:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from forgetmeter.basics.plural import counted
+from forgetmeter.basics.plural import counted, listed
 from forgetmeter.config.study import Evaluation, Study
 from forgetmeter.config.vocabulary import Vocabulary
-from forgetmeter.errors import refuse
+from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.records.item import Answer, Item, Task, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.runs.run import Run, read_run
 from forgetmeter.runs.stored import StoredCell
-from forgetmeter.runs.tables.items_table import items_hash
+from forgetmeter.runs.tables.items_table import items_hash, items_parquet
+from forgetmeter.runs.tables.outcomes_table import TOKEN_VALUES
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.study.checked_study import CheckedStudy, valid_items
@@ -30,6 +33,7 @@ from forgetmeter.study.running import check_study
 _TOLERANCE = {"float32": 0.01}
 _TOLERANCE_OF_16_BITS = 0.25
 """Largest difference of a log-likelihood, in nats, that other batches and processors may cause."""
+_FACTS = "fields"
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,23 @@ class AskedAgain:
 
     Attributes:
         problems: What differs, one sentence each.
+        unasked: Which answers could not be asked again, one sentence each.
         answers: Number of answers that were compared.
         largest: Largest difference of a log-likelihood, in nats.
     """
 
     problems: tuple[str, ...]
+    unasked: tuple[str, ...]
     answers: int
     largest: float
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """What holds, as a sentence; nothing if something differs, or if no answer was compared."""
+        if self.problems or not self.answers:
+            return ()
+        same = f"{counted(self.answers, 'answer')} asked again are the same"
+        return (f"{same} (largest difference of a log-likelihood: {self.largest:.2g} nats)",)
 
 
 class _Sampled:
@@ -73,50 +87,58 @@ def ask_again(
     *,
     sample: int,
     seed: int = 0,
+    missing: Collection[str] = (),
     task_folders: Sequence[str] = (),
     data: Path | None = None,
     progress: Progress | None = None,
 ) -> AskedAgain:
-    """Ask all variants of a run a sample of each task's items again, and compare the answers and sizes.
+    """Ask the variants of a run a sample of each task's items again, and compare the answers and sizes.
 
     Args:
         run: The run.
         sample: Number of items of each task.
         seed: Random seed of the sample.
+        missing: Models and candidates that are not here; the variants that need them are not asked.
         task_folders: Folders with the user's own tasks.
         data: Data folder of the probes.
         progress: Progress listener.
 
     Raises:
-        UserError: A model, a task or its data cannot be found.
+        UserError: A task or its data cannot be found, the answers were imported, or no model is here.
     """
     progress = progress or Progress()
+    if run.study.origins:
+        raise UserError("the answers were imported")
     with tempfile.TemporaryDirectory(prefix="forgetmeter-") as folder:
-        study = replace(_study(run), output=str(Path(folder) / "run"), task_folders=tuple(task_folders))
+        study = replace(_study(run, missing), output=str(Path(folder) / "run"), task_folders=tuple(task_folders))
 
         def read(vocabulary: Vocabulary | None) -> Study:
             if vocabulary is not None:
                 refuse(problem for model in study.references for problem in vocabulary.model_problems(model))
             return study
 
+        if not study.models:
+            raise UserError("no model is here")
         checked = check_study(read, progress=progress, data=data)
         tasks = supported_tasks(checked, progress)
-        problems = list(_changed_tasks(run, tasks))
+        problems = [*_changed_tasks(run, tasks), *_changed_sources(run, checked)]
         again = _answered(checked, _sampled(run, tasks, sample, seed), run, progress)
         return _compared(run, again, problems)
 
 
-def _study(run: Run) -> Study:
+def _study(run: Run, missing: Collection[str]) -> Study:
     record, settings = run.study, run.study.settings
+    here = [model for model in record.models if model not in missing]
     candidates = [
-        (parse_model_reference(model), parse_recipe(text))
+        (parse_model_reference(model), recipe)
         for model, texts in record.candidates.items()
-        for text in texts
+        for recipe in map(parse_recipe, texts)
+        if model in here and str(recipe.candidate) not in missing
     ]
     names = {"limit", "seed", "dtype", "device", "num_fewshot", "system_instruction", "chat_template"}
     evaluation = Evaluation(**{name: value for name, value in settings.items() if name in names})
     return Study(
-        models=tuple(map(parse_model_reference, record.models)),
+        models=tuple(map(parse_model_reference, here)),
         recipes=tuple(map(parse_recipe, record.recipes)),
         tasks=record.tasks,
         evaluation=evaluation,
@@ -126,10 +148,38 @@ def _study(run: Run) -> Study:
 
 
 def _changed_tasks(run: Run, tasks: Mapping[str, Task]) -> Iterator[str]:
-    stored = {each.task: str(each.facts.get("items_hash")) for each in run.tasks}
-    for name, task in tasks.items():
-        if name in stored and items_hash(valid_items(task)) != stored[name]:
-            yield f"{name}: its items are not those that were asked"
+    for each in run.tasks:
+        if each.task not in tasks:
+            continue
+        items, description = valid_items(tasks[each.task]), tasks[each.task].description
+        if items_hash(items) != each.facts.get("items_hash"):
+            yield f"{each.task}: its items are not those that were asked"
+        elif not _are_same(run.read(each.path), items_parquet(description, items)):
+            yield f"{each.task}: the texts, answers or facts of its items are not those of its data"
+        for name in ("primary_metric", "official_size", "filters"):
+            if name in each.facts and each.facts[name] != getattr(description, name):
+                yield f"{each.task}: its {name} is {each.facts[name]}, and not {getattr(description, name)}"
+
+
+def _are_same(stored: bytes, given: bytes) -> bool:
+    """Whether two files of the same items agree, as far as both have a column or fact; earlier versions had fewer."""
+    old, new = (pq.read_table(io.BytesIO(content)) for content in (stored, given))
+    names = [name for name in old.column_names if name in new.column_names and name != _FACTS]
+    facts = zip(old[_FACTS].to_pylist(), new[_FACTS].to_pylist(), strict=True)
+    is_same = all(dict(one).items() <= dict(other).items() for one, other in facts)
+    return is_same and old.select(names).equals(new.select(names))
+
+
+def _changed_sources(run: Run, checked: CheckedStudy) -> Iterator[str]:
+    stored = run.study.sources
+    for model, each in checked.checkpoints.items():
+        packed, said = each.packed, stored.get(str(model))
+        if (
+            packed is not None
+            and said is not None
+            and (packed.bytes, packed.dense_bytes) != (said.bytes, said.dense_bytes)
+        ):
+            yield f"model '{model}' has {packed.bytes} bytes, and {said.bytes} are stated"
 
 
 def _sampled(run: Run, tasks: Mapping[str, Task], sample: int, seed: int) -> dict[str, Task]:
@@ -179,7 +229,17 @@ def _compared(run: Run, again: Run, problems: list[str]) -> AskedAgain:
                 f"differ when asked again, by up to {differences['difference'].max():.3g} nats"
             )
     problems += _other_sizes(run, again)
-    return AskedAgain(tuple(problems), answers, largest)
+    return AskedAgain(tuple(problems), tuple(_unasked(run, again)), answers, largest)
+
+
+def _unasked(run: Run, again: Run) -> Iterator[str]:
+    asked = {cell.key for cell in again.cells} | {(each.model, each.recipe, each.task) for each in again.failures}
+    left: dict[str, list[str]] = {}
+    for cell in run.cells:
+        if cell.key not in asked:
+            left.setdefault(f"{cell.recipe} ({cell.model})", []).append(cell.task)
+    for variant, tasks in left.items():
+        yield f"a sample of the answers of {variant} on {listed(tasks, 3)}, which could not be asked again"
 
 
 def _differences(run: Run, before: StoredCell, again: Run, after: StoredCell, tolerance: float) -> pd.DataFrame:
@@ -187,8 +247,17 @@ def _differences(run: Run, before: StoredCell, again: Run, after: StoredCell, to
     old, new = run.outcomes_of(before).set_index("item_id"), again.outcomes_of(after).set_index("item_id")
     new = new.loc[[item for item in new.index if item in old.index]]
     old = old.loc[new.index]
-    pairs = zip(old["loglikelihoods"], new["loglikelihoods"], strict=True)
-    difference = np.asarray([_largest_difference(np.asarray(one), np.asarray(other)) for one, other in pairs])
+    names = [name for name in ("loglikelihoods", TOKEN_VALUES) if name in new and name in old]
+    difference = np.max(
+        [
+            [
+                _largest_difference(np.asarray(one), np.asarray(other))
+                for one, other in zip(old[name], new[name], strict=True)
+            ]
+            for name in names
+        ],
+        axis=0,
+    )
     is_clear = ~(np.abs(old["margin"].to_numpy(dtype=np.float64)) <= tolerance)
     # Of tasks without right answers, both are missing.
     other_verdict = ~old["correct"].astype("boolean").eq(new["correct"].astype("boolean")).fillna(True).to_numpy()

@@ -11,7 +11,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import locate
 from forgetmeter.report.report_checks import check_report
-from forgetmeter.results.recomputed import number_problems
+from forgetmeter.results.checks.recomputed import number_problems
 from forgetmeter.runs.file_checks import edited_records, file_problems
 from forgetmeter.runs.run import Run, read_run
 from forgetmeter.runs.run_store import RunStore
@@ -26,11 +26,13 @@ class Verification:
         problems: What does not hold, one sentence each.
         holds: What was checked and holds.
         unchecked: What could not be checked, and why.
+        is_sampled: Whether every variant was asked the sample again, if one was requested.
     """
 
     problems: tuple[str, ...]
     holds: tuple[str, ...]
     unchecked: tuple[str, ...]
+    is_sampled: bool = True
 
 
 def verify(
@@ -56,22 +58,21 @@ def verify(
         progress: Progress listener.
 
     Raises:
-        UserError: There is no run at the location, or the sample cannot be asked.
+        UserError: There is no run at the location.
     """
     place = str(location)
     store = RunStore(place)
     if not store.has_study():
         store.read_study()
     paths = store.folder.list()
-    problems, holds, unchecked = list(edited_records(store.folder, paths)), list[str](), list[str]()
+    problems, holds = list(edited_records(store.folder, paths)), list[str]()
     reported, others = check_report(store.folder, paths)
-    if others:
-        unchecked.append(f"{listed(others, 3)}: not part of the run, nor of a report with checksums")
+    unchecked = [f"{listed(others, 3)}: not part of the run, nor of a report with checksums"] if others else []
     try:
         run = read_run(place)
     except UserError as error:
         unchecked.append("its numbers, models and answers, as it cannot be read")
-        return Verification((*problems, str(error), *reported), (), tuple(unchecked))
+        return Verification((*problems, str(error), *reported), (), tuple(unchecked), is_sampled=not sample)
     problems += [*file_problems(run, paths), *reported]
     if not problems:
         holds.append("every file is as it was written")
@@ -81,40 +82,50 @@ def verify(
         holds.append(f"the numbers of {counted(len(run.cells), 'cell')} follow from the answers")
     changed, found, missing = _models(run)
     problems += changed
-    unchecked += missing
+    unchecked += missing.values()
     if found and not changed:
         holds.append(f"{counted(found, 'model')} {'is' if found == 1 else 'are'} what was evaluated")
-    if sample and not problems:
+    left = len(unchecked)
+    if sample and problems:
+        unchecked.append("a sample of the answers, because of what does not hold")
+    elif sample:
         # Imports torch and transformers, which take seconds.
         from forgetmeter.study.asking_again import ask_again
 
-        again = ask_again(run, sample=sample, seed=seed, task_folders=task_folders, data=data, progress=progress)
-        problems += again.problems
-        if not again.problems:
-            holds.append(
-                f"{counted(again.answers, 'answer')} asked again are the same (largest difference of a "
-                f"log-likelihood: {again.largest:.2g} nats)"
+        try:
+            again = ask_again(
+                run,
+                sample=sample,
+                seed=seed,
+                missing=missing.keys(),
+                task_folders=task_folders,
+                data=data,
+                progress=progress,
             )
-    elif sample:
-        unchecked.append("a sample of the answers, because of what does not hold")
-    return Verification(tuple(problems), tuple(holds), tuple(unchecked))
+        except UserError as error:
+            unchecked.append(f"a sample of the answers: {error}")
+        else:
+            problems += again.problems
+            unchecked += again.unasked
+            holds += again.holds
+    return Verification(tuple(problems), tuple(holds), tuple(unchecked), is_sampled=left == len(unchecked))
 
 
-def _models(run: Run) -> tuple[list[str], int, list[str]]:
-    """Return which models have changed, how many have not, and which are not here."""
-    changed, found, missing = [], 0, []
+def _models(run: Run) -> tuple[list[str], int, dict[str, str]]:
+    """Return which models have changed, how many have not, and by name, why others cannot be compared."""
+    changed, found, missing = [], 0, dict[str, str]()
     if run.study.origins:
-        return [], 0, ["models: the answers were imported"]
+        return [], 0, {"": "models: the answers were imported"}
     for name, content in run.study.model_content.items():
         try:
             identity = locate(parse_model_reference(name)).identity
         except UserError as error:
-            missing.append(str(error))
+            missing[name] = f"model '{name}', which is not here: {error}"
             continue
         if identity == content:
             found += 1
         else:
             changed.append(f"model '{name}' is not the one that was evaluated: its content has another hash")
     if not run.study.model_content:
-        missing.append("models: the run does not record their content")
+        missing[""] = "models: the run does not record their content"
     return changed, found, missing

@@ -15,7 +15,7 @@ from forgetmeter.cli.printing import print_text
 from forgetmeter.cli.progress import StageLines
 from forgetmeter.study import verifying
 
-_DOES_NOT_HOLD = 1
+_DOES_NOT_HOLD, _NOT_ASKED = 1, 2
 
 
 def verify_command(
@@ -31,18 +31,24 @@ def verify_command(
 
     Compares every file with the digest that was written with it, numbers with
     the answers that they follow from, and models with the hashes of their
-    content. Exits with 1 if anything does not hold.
+    content. Exits with 1 if anything does not hold, and else with 2 if a sample
+    was requested and not every variant could be asked.
     """
     found = verifying.verify(
         run, sample=sample, seed=seed, task_folders=task_folder or (), data=data, progress=StageLines(sys.stderr)
     )
     if json:
         lists = {"problems": found.problems, "holds": found.holds, "unchecked": found.unchecked}
-        print_text(to_json({"schema_version": 1, "run": run, **lists}).decode())
+        print_text(to_json({"schema_version": 1, "run": run, **lists, "is_sampled": found.is_sampled}).decode())
     else:
         for name, sentences in (("holds", found.holds), ("not checked", found.unchecked), ("WRONG", found.problems)):
             for sentence in sentences:
                 typer.echo(visible_line(f"{name}: {sentence}"))
-        wrong = counted(len(found.problems), "problem")
-        typer.echo(visible_line(f"{run}: {wrong if found.problems else 'verified'}"))
-    raise typer.Exit(_DOES_NOT_HOLD if found.problems else 0)
+        typer.echo(visible_line(f"{run}: {_conclusion(found)}"))
+    raise typer.Exit(_DOES_NOT_HOLD if found.problems else 0 if found.is_sampled else _NOT_ASKED)
+
+
+def _conclusion(found: verifying.Verification) -> str:
+    if found.problems:
+        return counted(len(found.problems), "problem")
+    return "verified, except for what was not checked" if found.unchecked else "verified"

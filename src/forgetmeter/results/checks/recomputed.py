@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from forgetmeter.basics.json_text import read_json
 from forgetmeter.basics.plural import counted
 from forgetmeter.probes.by_relation import relation_means
 from forgetmeter.probes.lm_eval.judging import SHARES
+from forgetmeter.probes.on_text.divergence import DIVERGENCE, LARGEST
 from forgetmeter.probes.registry import metrics_of
-from forgetmeter.results.row_checks import CheckedItems, numbers, read_checked_items, row_problems
-from forgetmeter.runs import layout
+from forgetmeter.records.noise import Noise
+from forgetmeter.results.checks.measured_checks import measured_problems
+from forgetmeter.results.checks.row_checks import CheckedItems, numbers, read_checked_items, row_problems
+from forgetmeter.results.checks.size_checks import size_problems
 from forgetmeter.runs.run import Run
-from forgetmeter.runs.stored import StoredCell, StoredVariant
-from forgetmeter.runs.tables.outcomes_table import METRIC, TOKEN_VALUES
-from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.runs.stored import StoredCell
+from forgetmeter.runs.tables.outcomes_table import KEYS, METRIC, TOKEN_VALUES
+from forgetmeter.specs.recipe import BASELINE, canonical
 
 _TOLERANCE = 1e-5
 _UNITS = ("word", "byte", "token")
@@ -31,8 +33,8 @@ def number_problems(run: Run) -> Iterator[str]:
     """Yield which stored numbers do not follow from the outcomes, one sentence per cell and kind.
 
     Each item of a task has an answer in each cell, unless the cell says how many have none; the columns of an answer
-    agree; the metrics of a cell, where they are known to be means, are those of its answers; and sparsities and sizes
-    follow from the counts that are stored with them.
+    agree, also with the baseline's; the metrics of a cell, where they are known to be means, are those of its answers;
+    the noise floor is possible with the baseline's margins; and sizes follow from the counts that are stored with them.
     """
     imported = bool(run.study.origins)
     tasks = {each.task: each for each in run.tasks}
@@ -40,17 +42,49 @@ def number_problems(run: Run) -> Iterator[str]:
         name: read_checked_items(each, run.read(each.path), is_imported=imported) for name, each in tasks.items()
     }
     unasked = _Unanswered(run, questions)
+    baselines = {(cell.model, cell.task): cell for cell in run.cells if cell.recipe == BASELINE}
     for cell in run.cells:
-        table = pq.read_table(io.BytesIO(run.read(cell.path)))
+        table = _outcomes(run, cell)
         own = questions.get(cell.task)
         primary = tasks[cell.task].judged[0] if cell.task in tasks else ""
-        problems = list(unasked.problems(cell, table))
+        problems = [*unasked.problems(cell, table), *_wrong_labels(table, cell), *_wrong_counts(table, cell, own)]
         if cell.is_judged:
             problems += row_problems(table, own, primary)
+        else:
+            baseline = baselines.get((cell.model, cell.task))
+            before = None if baseline is None or baseline.is_judged else _outcomes(run, baseline)
+            problems += measured_problems(table, own, before, str(run.study.settings.get("dtype")))
         problems += _wrong_metrics(table, cell, own, primary)
+        noise = run.noise.get((cell.model, cell.task)) if cell.recipe == BASELINE else None
+        if noise is not None and _is_impossible(noise, table, cell, own):
+            problems.append("its noise floor contradicts its answers and their margins")
         yield from (f"{cell.recipe} ({cell.model}) on {cell.task}: {problem}" for problem in problems)
-    for variant in run.variants:
-        yield from (f"{variant.recipe} ({variant.model}): {problem}" for problem in _wrong_sizes(run, variant))
+    yield from size_problems(run)
+
+
+def _outcomes(run: Run, cell: StoredCell) -> Any:  # noqa: ANN401 - of arrow
+    return pq.read_table(io.BytesIO(run.read(cell.path)))
+
+
+def _wrong_labels(table: Any, cell: StoredCell) -> Iterator[str]:  # noqa: ANN401
+    """Yield which columns say that answers are those of another cell; earlier versions did not store them."""
+    for name in KEYS:
+        found = set(table[name].to_pylist()) if name in table.column_names else set()
+        for other in sorted(str(value) for value in found if _canonical(name, value) != getattr(cell, name)):
+            yield f"it has answers that are labelled as of the {name} '{other}'"
+
+
+def _canonical(name: str, value: str | None) -> str | None:
+    return value if name != "recipe" or value is None else canonical(value)
+
+
+def _wrong_counts(table: Any, cell: StoredCell, questions: CheckedItems | None) -> Iterator[str]:  # noqa: ANN401
+    """Yield which numbers of items that a cell states are impossible."""
+    if not 0 <= cell.cut <= len(table) + sum(cell.dropped.values()):
+        yield f"{counted(cell.cut, 'shortened context')} of {counted(len(table), 'answer')}"
+    broken = table["rank"].null_count
+    if cell.is_judged and questions is not None and questions.is_built_in and cell.not_numbers != broken:
+        yield f"{cell.not_numbers} answers that are not numbers are stated, and {broken} have no rank"
 
 
 class _Unanswered:
@@ -102,6 +136,13 @@ def _wrong_metrics(table: Any, cell: StoredCell, questions: CheckedItems | None,
             for name, values in columns.items()
             if name in (primary, *SHARES) and len(values) and np.isin(values, (0.0, 1.0)).all()
         }
+    known = {*found, *columns, *(cell.facts.get("metrics") or {})}
+    if questions is not None and not cell.is_judged and questions.is_built_in:
+        known = {metrics_of(cell.task, ())[0].name}
+    if primary and known and questions is not None and questions.is_ranked and primary not in known:
+        yield f"its main metric is '{primary}', which it does not have"
+    if questions is not None and questions.is_built_in and len(table):
+        yield from (f"it states {name}, which its answers do not give" for name in sorted({*cell.metrics} - {*found}))
     for name, value in found.items():
         stated = cell.metrics.get(name)
         if stated is not None and not math.isclose(value, stated, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
@@ -124,12 +165,15 @@ def _means(table: Any, questions: CheckedItems, columns: Mapping[str, Any], prim
 def _measured(table: Any, cell: StoredCell, columns: Mapping[str, Any]) -> dict[str, float]:  # noqa: ANN401
     """Return the weighted means, the quantiles and the perplexities of a task without right answers."""
     found = {}
+    has_tokens = TOKEN_VALUES in table.column_names
+    values = np.asarray(pc.list_flatten(table[TOKEN_VALUES]) if has_tokens else (), dtype=np.float64)
     for metric in metrics_of(cell.task, cell.metrics):
         if metric.weight and {metric.name, metric.weight} <= columns.keys() and columns[metric.weight].sum() > 0:
             found[metric.name] = float(np.average(columns[metric.name], weights=columns[metric.weight]))
-        if metric.quantile is not None and TOKEN_VALUES in table.column_names:
-            values = np.asarray(pc.list_flatten(table[TOKEN_VALUES]), dtype=np.float64)
+        if metric.quantile is not None and len(values):
             found[metric.name] = float(np.quantile(values, metric.quantile, method="inverted_cdf"))
+        if metric.name == LARGEST and cell.task.partition(":")[0] == DIVERGENCE and len(values):
+            found[metric.name] = float(values.max())
     total = np.asarray(pc.list_flatten(table["loglikelihoods"]), dtype=np.float64).sum()
     for unit in _UNITS:
         count = columns[f"{unit}s"].sum() if f"{unit}s" in columns else 0
@@ -138,18 +182,22 @@ def _measured(table: Any, cell: StoredCell, columns: Mapping[str, Any]) -> dict[
     return found
 
 
-def _wrong_sizes(run: Run, variant: StoredVariant) -> Iterator[str]:
-    reached = variant.reached
-    if reached is None:
-        return
-    stored = read_json(run.read(layout.variant_path(variant.id)))["reached"]
-    if stored.get("sparsity", reached.sparsity) != reached.sparsity:
-        yield "its sparsity is not that of its counts of weights"
-    counts: Sequence[tuple[int, int]] = [(role.zeros, role.weights) for role in reached.roles.values()]
-    zeros, weights = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
-    counts = [*counts, (reached.selected_zeros, reached.selected_weights), (reached.selected_zeros, zeros)]
-    if any(not 0 <= few <= many for few, many in [*counts, (reached.selected_weights, weights)]):
-        yield "its counts of zeros and weights contradict one another"
-    sizes = (reached.dense_bytes, reached.bitmask_bytes, reached.quantized_bytes, reached.smallest_bytes)
-    if any(size is not None and size < 0 for size in sizes) or reached.bitmask_bytes > reached.dense_bytes:
-        yield "its sizes contradict one another"
+def _is_impossible(noise: Noise, table: Any, cell: StoredCell, questions: CheckedItems | None) -> bool:  # noqa: ANN401
+    """Whether the differences of a second scoring cannot be those of these answers."""
+    flips = noise.forgotten + noise.gained
+    if min(noise.items, noise.forgotten, noise.gained, noise.changed, noise.largest_margin_shift) < 0:
+        return True
+    if not cell.is_judged:
+        # Texts that are compared with the baseline's are not read again.
+        return noise.items not in (0, len(table)) or max(flips, noise.changed, noise.largest_margin_shift) > 0
+    right, margin = table["correct"].to_numpy(zero_copy_only=False), np.abs(numbers(table["margin"]))
+    # A flip moves a margin over zero; one that is not known may be as small as any.
+    least = [np.sort(np.nan_to_num(margin[right == is_right])) for is_right in (True, False)]
+    pairs = list(zip((noise.forgotten, noise.gained), least, strict=True))
+    return (
+        noise.items != len(table)
+        or noise.changed > noise.items
+        or (questions is not None and questions.is_built_in and flips > noise.changed)
+        or any(few > len(each) for few, each in pairs)
+        or any(few and each[few - 1] > noise.largest_margin_shift + _TOLERANCE for few, each in pairs)
+    )

@@ -22,6 +22,7 @@ from forgetmeter.runs.tables.outcomes_table import METRIC
 _ROUNDING = 2e-6
 """Relative error of a log-likelihood, which is stored as a float32, and of sums and differences of some."""
 _LM_EVALS = "lm-eval"
+_PERPLEXITY = "perplexity"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class CheckedItems:
         is_built_in: Whether a built-in probe judges them.
         is_ranked: Whether ranks are known to follow from log-likelihoods; a plug-in may rank as it likes.
         is_given: Whether the texts of answers were given by a table.
+        texts: What a model is given of each item as a continuation; only of a task that measures texts.
     """
 
     places: Mapping[str, int]
@@ -45,6 +47,7 @@ class CheckedItems:
     is_built_in: bool
     is_ranked: bool
     is_given: bool
+    texts: Sequence[str]
     _choices: Any
 
     def choices(self, place: int) -> list[str]:
@@ -63,8 +66,9 @@ def read_checked_items(stored: StoredItems, content: bytes, *, is_imported: bool
     """
     # The items of a relation share its choices; a dictionary materializes each choice once.
     file = pq.ParquetFile(io.BytesIO(content), read_dictionary=["choices.list.element"])
+    texts = ["continuations"] if stored.task.partition(":")[0] == _PERPLEXITY else []
     # Leaves out a column that is not there, as in files of earlier versions.
-    table = file.read(columns=["item_id", "gold", "choices", "fields", "among"]).combine_chunks()
+    table = file.read(columns=["item_id", "gold", "choices", "fields", "among", *texts]).combine_chunks()
     is_lm_evals = str(stored.facts.get("source")).startswith(_LM_EVALS)
     is_built_in = stored.task.partition(":")[0] in TASKS.built_in and not is_imported
     return CheckedItems(
@@ -75,6 +79,7 @@ def read_checked_items(stored: StoredItems, content: bytes, *, is_imported: bool
         is_built_in=is_built_in,
         is_ranked=is_built_in or is_imported or is_lm_evals,
         is_given=is_imported and not is_lm_evals,
+        texts=["".join(each) for each in table["continuations"].to_pylist()] if texts else (),
         _choices=table["choices"].chunk(0) if len(table) else (),
     )
 
@@ -102,11 +107,18 @@ def row_problems(table: Any, items: CheckedItems | None, primary: str) -> Iterat
         judged = numbers(table[f"{METRIC}{primary}"])
         # An answer that is not a number is wrong, whatever a plug-in's metric says, and has no prediction.
         has_answer = table["prediction"].to_numpy(zero_copy_only=False) != ""
-        found[f"is not what its {primary} says"] = (right & (judged == 0)) | (~right & has_answer & (judged == 1))
+        # Of other tasks, a metric such as F1 may lie between wrong and right.
+        is_other = judged != right if items is not None and items.is_built_in else judged == ~right
+        found[f"is not what its {primary} says"] = is_other & (right | has_answer)
     if items is not None and items.is_built_in:
         found |= _wrong_metrics(table, right, rank)
     if items is not None and items.is_ranked:
         found["has a rank, margin or text that does not follow from its log-likelihoods"] = _unfounded(table, items)
+    yield from marked(table, found)
+
+
+def marked(table: Any, found: Mapping[str, NDArray[np.bool_]]) -> Iterator[str]:  # noqa: ANN401 - of arrow
+    """Yield what is wrong with some rows, with the first of them, given which rows these are by a phrase."""
     for what, bad in found.items():
         if bad.any():
             first = table["item_id"][int(np.argmax(bad))].as_py()
