@@ -1,4 +1,7 @@
-"""Layers' inputs block by block, against a whole run of the model for each block. Covers ``models.skipping``."""
+"""Layers' inputs block by block, against a whole run of the model for each block.
+
+Covers ``models.skipping``.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,9 @@ def calls(family, *, vocabulary, number=3):
 def loaded_of(name):
     configuration = CONFIGURATIONS[name]
     model = configuration.model()
+    if hasattr(model.config, "rescale_every"):
+        # As in a loaded model: RWKV would halve its weights in place.
+        model.config.rescale_every = 0
     return Loaded(model, make_tokenizer(), configuration.family, name)
 
 

@@ -250,9 +250,10 @@ class _Watched:
 
     def __init__(self, moments: Mapping[str, InputMoments], *, can_stop: bool) -> None:
         self._moments, self._can_stop = moments, can_stop
-        self._given: dict[str, Tensor] = {}
+        self._given: dict[str, list[Tensor]] = {}
         self._order: list[str] = []
         self._last: str | None = None
+        self._is_first = True
         self.leader: dict[str, str] = {}
 
     def hook(self, name: str) -> Callable[..., None]:
@@ -260,14 +261,11 @@ class _Watched:
 
         def add(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             given = args[0] if args else next(iter(kwargs.values()))
-            if name not in self.leader and not self._moments[name].positions:
-                leader = next((other for other, each in self._given.items() if each is given), None)
-                self.leader |= {} if leader is None else {name: leader}
             self._order.append(name)
             if name in self.leader:
-                assert self._given[self.leader[name]] is given, f"{name} no longer shares its input"
+                assert self._given[self.leader[name]][-1] is given, f"{name} no longer shares its input"
             else:
-                self._given[name] = given
+                self._given.setdefault(name, []).append(given)
                 self._moments[name].add(given)
             if name == self._last:
                 raise _Stopped
@@ -276,10 +274,19 @@ class _Watched:
 
     def finish(self) -> None:
         """Conclude a call."""
-        if self._can_stop and self._last is None and sorted(self._order) == sorted(self._moments):
-            self._last = self._order[-1]
-        self._can_stop &= self._last is not None
+        if self._is_first:
+            for place, name in enumerate(self._given):
+                others = list(self._given)[:place]
+                leader = next((each for each in others if _are_same(self._given[each], self._given[name])), None)
+                self.leader |= {} if leader is None else {name: leader}
+            if self._can_stop and sorted(self._order) == sorted(self._moments):
+                self._last = self._order[-1]
+        self._is_first = False
         self._given.clear()
+
+
+def _are_same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
 def _inputs(module: nn.Module) -> int:
