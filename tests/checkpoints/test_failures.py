@@ -46,7 +46,6 @@ def refused(model: object, recipe: str, out: Path, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("recipe", "says"),
     [
-        ("drop_layers:overall:0.5:by=influence", "needs activations: pass token ids to calibrate on"),
         ("l1_heads:attention:0.9", "would leave a layer without heads"),
         ("n_m:overall:m=5", "m=5 does not divide the 32 input units of model.layers.0"),
         ("dynamic_int8:overall", "needs its own kernel, and a checkpoint holds only weights"),

@@ -207,7 +207,6 @@ def test_it_gives_the_storage_format(advice: Advice, folder: Path) -> None:
     for recipe, format, why in (
         ("svd:overall:0.2", "dense", ""),
         ("dynamic_int8:overall", None, "dynamic_int8"),
-        ("drop_layers:overall:0.5:by=influence", None, "needs activations"),
     ):
         options = {"evaluation.limit": 5}
         found = advise(request(folder / format_name(recipe), "2MB", recipes=(recipe,), options=options))

@@ -672,21 +672,22 @@ def test_the_base_weights_are_loaded_once_and_restored(study: dict[str, Any], mo
     assert loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight
 
 
-def test_block_influence_is_measured_on_the_built_in_facts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["drop_layers:overall:0.5:by=influence", "wanda:overall:0.5"])
+def test_a_run_calibrates_by_itself(recipe: str, tmp_path: Path) -> None:
     """For each family, passing the run's own calibration explicitly gives the same outcomes."""
     from forgetmeter.compression.applying.compressor import compress
+    from forgetmeter.config.study import CalibrationSettings
     from forgetmeter.executors.calibration import calibration_for
     from forgetmeter.specs.recipe import parse_recipe
 
-    recipe = "drop_layers:overall:0.5:by=influence"
     for model in ("standard:encoder", "standard:encoder-decoder", "standard:decoder"):
         output = str(tmp_path / model.partition(":")[2])
         study = {"models": [model], "recipes": [recipe], "tasks": ["facts:templates=0"], "output": output}
-        assert run(study | {"evaluation.limit": 2}).failures == ()
-        loaded = load(model)
-        assert calibration_for(loaded, [parse_recipe("drop_layers:overall:0.5")]) == ()
-        calibration = calibration_for(loaded, [parse_recipe(recipe)])
-        assert len(calibration) == 200
+        assert run(study | {"evaluation.limit": 2, "calibration.sequences": 20}).failures == ()
+        loaded, settings = load(model), CalibrationSettings(sequences=20)
+        assert calibration_for(loaded, [parse_recipe("drop_layers:overall:0.5")], settings) == ()
+        calibration = calibration_for(loaded, [parse_recipe(recipe)], settings)
+        assert sum(len(each["input_ids"]) for each in calibration) == 20
         task = load_task("facts:templates=0", limit=2)
         alone = evaluate(compress(loaded, recipe, calibration=calibration), [task])[task.description.name].outcomes
         (variant,) = [each for each in RunStore(output).variants() if each.recipe == recipe]

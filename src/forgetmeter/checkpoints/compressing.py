@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,13 @@ from pathlib import Path
 from forgetmeter.basics.plural import counted, listed
 from forgetmeter.checkpoints.companions import model_card, remove_code_references, shown_model, source_facts
 from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
-from forgetmeter.checkpoints.in_memory import MOST_CHECKED_BYTES, check_reloaded, check_tokenizer, write_whole
+from forgetmeter.checkpoints.in_memory import (
+    MOST_CHECKED_BYTES,
+    check_reloaded,
+    check_tokenizer,
+    compressed_by_texts,
+    write_whole,
+)
 from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, check_output, check_room
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
@@ -24,11 +30,13 @@ from forgetmeter.checkpoints.request import (
 )
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.source import Source, StoredModel, open_source, stored_model
-from forgetmeter.checkpoints.streaming import Sink, compress_stored
+from forgetmeter.checkpoints.streaming import Sink, compress_stored, store_compressed
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
-from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems
+from forgetmeter.compression.applying.recipe_problems import needs_activations, recipe_problems
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.registry import load_method
+from forgetmeter.config.study import CalibrationSettings
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.files.model_files import TOKENIZER_FILES
@@ -36,8 +44,10 @@ from forgetmeter.models.files.small_files import companions, copy_companions, si
 from forgetmeter.models.files.writer import CheckpointWriter, write_text
 from forgetmeter.models.on_disk.quantization import quantized_problem
 from forgetmeter.records.variant import Reached
+from forgetmeter.scoring.calibration import calibration_calls, text_digest
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
+from forgetmeter.specs.role import Block, Matrix
 from forgetmeter.specs.suggestion import refuse_type
 
 _SMALL_FILES = 1_000_000
@@ -55,12 +65,13 @@ def compress_checkpoint(
     max_shard_size: str = DEFAULT_SHARD_SIZE,
     seed: int = 0,
     check: bool | None = None,
+    calibration: CalibrationSettings | None = None,
 ) -> Written:
     """Compress a checkpoint into a new folder that ``from_pretrained`` loads.
 
-    The whole model is held in memory only to convert a GGUF file, for architectures whose weights transformers converts
-    while loading, such as some mixtures of experts, and to check the result: the folder is loaded again, and its logits
-    are compared with those of the variant that ``forgetmeter run`` scores.
+    The whole model is held in memory only for methods that need activations, to convert a GGUF file, for architectures
+    whose weights transformers converts while loading, such as some mixtures of experts, and to check the result: the
+    folder is loaded again, and its logits are compared with those of the variant that ``forgetmeter run`` scores.
 
     Args:
         model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf``, ``package:MODULE`` or
@@ -72,6 +83,7 @@ def compress_checkpoint(
         max_shard_size: Size limit of the tensors per file, such as ``5GB``.
         seed: Seed for random methods.
         check: Whether to check the result; by default, if the source takes at most ``MOST_CHECKED_BYTES``.
+        calibration: What methods that need activations look at; the whole model is then in memory, in float32.
 
     Raises:
         UserError: The request is not valid, the checkpoint is damaged, the disk is full, or the written model differs
@@ -87,14 +99,17 @@ def compress_checkpoint(
         max_shard_bytes=size_in_bytes(max_shard_size),
         seed=checked_seed(seed),
         check=check,
+        calibration=calibration or CalibrationSettings(),
     )
     check_output(request.out)
     checkpoint = open_checkpoint(model)
     check_apart(request.out, checkpoint.location.path)
     refuse_quantized(checkpoint)
     refuse(recipe_problems(request.recipe, checkpoint.matrices, model=checkpoint.skeleton))
-    given = [*activation_problems(request.recipe), *map("; ".join, kernel_problems(request.recipe))]
-    refuse([*given, *format_problems(request, checkpoint.skeleton)])
+    refuse([*map("; ".join, kernel_problems(request.recipe)), *format_problems(request, checkpoint.skeleton)])
+    if needs_activations(request.recipe):
+        # Before any work.
+        calibration_calls(checkpoint, request.calibration)
     return _write(request, checkpoint)
 
 
@@ -153,7 +168,13 @@ def _write_streamed(
 ) -> tuple[Reached, tuple[Path, ...]]:
     model = deepcopy(source.checkpoint.skeleton)
     stored = stored_model(model, source, str(request.model))
-    outputs = plan_outputs(stored, model, request.recipe)
+    weights: Mapping[Matrix, Weight] = {}
+    dropped: set[Block] | None = None
+    if needs_activations(request.recipe):
+        check_room(request.out, source.bytes + small)
+        weights = compressed_by_texts(request, source)
+        dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
+    outputs = plan_outputs(stored, model, request.recipe, dropped=dropped)
     check_room(request.out, small + _needed(request.recipe, stored, outputs))
     storage = storage_for(request)
     names = storage.names(outputs.values())
@@ -162,7 +183,10 @@ def _write_streamed(
         Scratch(partial / ".scratch") as scratch,
     ):
         sink = Sink(stored, outputs, storage, writer)
-        reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
+        if weights:
+            reached = store_compressed(weights, sink)
+        else:
+            reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
         files = writer.finish()
     model.config.architectures = [type(model).__name__]
     if request.dtype is not None:
@@ -241,7 +265,14 @@ def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
         yield f"The tokenizer was copied as it is, although it cannot be loaded: {problem}."
     if (packed := source.checkpoint.packed) is not None:
         yield packed.sizes(source.checkpoint.name)
-    if source.converted:
+    if needs_activations(request.recipe):
+        text = request.calibration
+        yield (
+            f"Calibrated on {text.sequences} sequences of up to {text.length} tokens of "
+            f"'{text.of(str(request.model))}' (SHA-256 {text_digest(text, str(request.model))[:12]}…), with the whole "
+            "model in memory."
+        )
+    elif source.converted:
         yield (
             "The whole model was in memory, since transformers converts weights of this architecture while loading "
             f"({source.converted[0]} ...)."

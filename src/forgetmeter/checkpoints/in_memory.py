@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import starmap
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from forgetmeter.basics.quiet import quiet
 from forgetmeter.checkpoints.request import CompressionRequest, refusing_settings
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
+from forgetmeter.compression.applying.recipe_problems import needs_activations
 from forgetmeter.compression.applying.unit import joined
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.surgery.installation import install
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.models.checkpoint import Checkpoint
@@ -26,6 +28,8 @@ from forgetmeter.models.location import Location
 from forgetmeter.models.on_disk.stored_weights import name_in
 from forgetmeter.models.safe_loading.pretrained import PROBE_TEXTS
 from forgetmeter.records.variant import Reached
+from forgetmeter.scoring.calibration import calibration_calls
+from forgetmeter.specs.role import Matrix
 
 MOST_CHECKED_BYTES = 1_000_000_000
 """Size limit of the source's files for checking results by default; the check needs about three times that memory."""
@@ -76,11 +80,21 @@ def _compressed(request: CompressionRequest, source: Source, dtype: torch.dtype)
     Raises:
         UserError: A matrix holds values that a method cannot work on.
     """
-    name = str(request.model)
+    name, sees_texts = str(request.model), needs_activations(request.recipe)
     model = source.checkpoint.model(dtype=request.dtype or dtype).to(dtype)
-    tokenizer: Any = None  # not needed for compression
+    tokenizer: Any = source.checkpoint.tokenizer if sees_texts else None
     loaded = Loaded(model.eval(), tokenizer, source.checkpoint.family, name)
-    return model, Compressor(loaded, seed=request.seed).compressed(request.recipe)
+    calibration = calibration_calls(loaded, request.calibration) if sees_texts else ()
+    return model, Compressor(loaded, seed=request.seed, calibration=calibration).compressed(request.recipe)
+
+
+def compressed_by_texts(request: CompressionRequest, source: Source) -> Mapping[Matrix, Weight]:
+    """Return the compressed weights of a recipe that needs activations: those of ``forgetmeter run``, in float32.
+
+    Raises:
+        UserError: A matrix holds values that a method cannot work on.
+    """
+    return _compressed(request, source, torch.float32)[1].weights
 
 
 def computing_dtype(request: CompressionRequest, source: Source) -> torch.dtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
@@ -12,6 +13,7 @@ from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.compression.surgery.untying import declare_untied
 from forgetmeter.specs.recipe import Recipe
+from forgetmeter.specs.role import Block
 
 _BLOCK_NUMBER = re.compile(r"(?:^|(?<=\.))\d+(?=\.)")
 
@@ -31,11 +33,16 @@ class Output:
     name_after: str
 
 
-def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) -> dict[str, Output]:
+def plan_outputs(
+    stored: StoredModel, model: PreTrainedModel, recipe: Recipe, *, dropped: Collection[Block] | None = None
+) -> dict[str, Output]:
     """Plan the output tensors, and change the weightless model to match them.
 
     Dropped blocks are removed and the others renumbered, and a tied head that the recipe compresses is untied; the
     model's configuration is updated.
+
+    Args:
+        dropped: The blocks that the recipe drops. If they are not known yet, as activations choose them, the last ones.
 
     Returns:
         The tensors by ``Output.parameter``, in the order of the source.
@@ -48,7 +55,7 @@ def plan_outputs(stored: StoredModel, model: PreTrainedModel, recipe: Recipe) ->
     for head in heads:
         if head.tied_to is not None or head.parameter in model.all_tied_weights_keys:
             declare_untied(model, head)
-    blocks = dropped_blocks(recipe, own_weights(model, stored.matrices))
+    blocks = dropped_blocks(recipe, own_weights(model, stored.matrices)) if dropped is None else dropped
     if blocks:
         drop_blocks(model, blocks)
     after = model.state_dict(keep_vars=True)

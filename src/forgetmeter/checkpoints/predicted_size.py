@@ -14,7 +14,6 @@ from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, CompressionRequest, Format, size_in_bytes
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
 from forgetmeter.checkpoints.storage import packed_sizes
-from forgetmeter.compression.applying.recipe_problems import activation_problems
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
@@ -66,7 +65,7 @@ class SizePredictor:
             UserError: Earlier steps drop everything that a step selects.
         """
         # The alternatives to a step are recipes of their own, and may be larger.
-        problems = [*activation_problems(recipe), *(problem for problem, _ in kernel_problems(recipe))]
+        problems = [problem for problem, _ in kernel_problems(recipe)]
         if problems:
             return PredictedSize(None, 0, problems[0])
         predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton

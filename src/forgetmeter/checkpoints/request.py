@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from forgetmeter.config.study import CalibrationSettings
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
@@ -38,6 +39,7 @@ class CompressionRequest:
         max_shard_bytes: Size limit of the tensors per file; only a single tensor may exceed it.
         seed: Seed for random methods.
         check: Whether to load the result again; ``None`` to do so if it is small enough.
+        calibration: What methods that need activations look at.
     """
 
     model: ModelReference
@@ -48,6 +50,7 @@ class CompressionRequest:
     max_shard_bytes: int
     seed: int = 0
     check: bool | None = None
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
 
 
 @contextmanager

@@ -79,6 +79,21 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
     return sink.reached()
 
 
+def store_compressed(weights: Mapping[Matrix, Weight], sink: Sink) -> Reached:
+    """Store tensors of which the compressed weights are known.
+
+    Raises:
+        UserError: A file is truncated.
+        OSError: The disk is full or fails.
+    """
+    left = {matrix: weight for matrix, weight in weights.items() if not weight.is_dropped}
+    for parameter in dict.fromkeys(matrix.parameter for matrix in left):
+        sink.put(parameter, _pop(left, parameter))
+    sink.put_dropped({matrix: weight for matrix, weight in weights.items() if weight.is_dropped})
+    sink.copy_untouched()
+    return sink.reached()
+
+
 def _pop(weights: dict[Matrix, Weight], parameter: str) -> dict[Matrix, Weight]:
     return {matrix: weights.pop(matrix) for matrix in list(weights) if matrix.parameter == parameter}
 

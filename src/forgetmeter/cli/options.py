@@ -81,6 +81,14 @@ TimeLimit = Annotated[
         show_default="none",
     ),
 ]
+CalibrationFile = Annotated[
+    str | None,
+    typer.Option(
+        "--calibration",
+        help="Text file that methods such as wanda and gptq look at.",
+        show_default="text that ships with Python; for standards, the built-in facts",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan only.")]
 DataFolder = Annotated[
     Path | None,

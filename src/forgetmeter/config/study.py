@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from forgetmeter.records.task_group import TaskGroup
@@ -13,6 +13,34 @@ DType = Literal["float32", "bfloat16", "float16"]
 MAX_SEED = 2**63 - 1
 """The largest seed that every random generator accepts."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+AUTO, FACTS, PYTHON = "auto", "facts", "python"
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """What methods that need activations look at.
+
+    Attributes:
+        text: A text file; or the ``facts`` of forgetmeter as statements, or the ``python`` documentation that Python
+            itself holds (``pydoc_data.topics``, 465,000 letters in Python 3.11); or ``auto``: the facts for standards,
+            which have read nothing else, and the documentation otherwise.
+        sequences: Number of sequences.
+        length: Number of tokens of each, or the model's maximum if that is less.
+        seed: Seed for drawing the sequences.
+    """
+
+    text: str = AUTO
+    sequences: int = 128
+    length: int = 512
+    seed: int = 0
+
+    def of(self, model: str) -> str:
+        """Return the text for a model with this name."""
+        if self.text != AUTO:
+            return self.text
+        return FACTS if model.startswith("standard:") else PYTHON
 
 
 @dataclass(frozen=True)
@@ -32,6 +60,7 @@ class Evaluation:
         num_fewshot: Number of examples before each question of lm-eval's tasks; ``None`` for that of each task.
         system_instruction: Text before the prompts of lm-eval's tasks.
         chat_template: Whether the model's chat template renders the prompts of lm-eval's tasks.
+        calibration: What methods that need activations look at.
     """
 
     limit: int | None = None
@@ -45,6 +74,7 @@ class Evaluation:
     num_fewshot: int | None = None
     system_instruction: str | None = None
     chat_template: bool = False
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
 
     @property
     def prompting(self) -> dict[str, int | str | bool]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from forgetmeter.config.entries import Candidates, candidates_of, recipes_of
-from forgetmeter.config.study import MAX_SEED, Device, DType, Evaluation, Study
+from forgetmeter.config.study import AUTO, MAX_SEED, CalibrationSettings, Device, DType, Evaluation, Study
 from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.registry import canonical_name, declarations, find_task, is_declared
@@ -22,6 +22,8 @@ from forgetmeter.specs.yaml_lines import read_yaml
 # More than any data set has, and small enough for stored counts.
 _MOST_ITEMS = 10**9
 _MOST_EXAMPLES = 1000
+_MOST_SEQUENCES = 10**6
+_LONGEST_SEQUENCE = 10**6
 _WIDEST = 0.5
 _TYPES = {
     "bool_type": "must be true or false",
@@ -124,15 +126,19 @@ def _output(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _filled(value: Any) -> Any:  # noqa: ANN401
+def _filled(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401
     if isinstance(value, str) and not value.strip():
-        raise ValueError("system_instruction is empty; write a text, or null for none")
+        rest = (
+            "write a text, or null for none" if info.field_name == "system_instruction" else "give the path of a file"
+        )
+        raise ValueError(f"{info.field_name} is empty; {rest}")
     return value
 
 
-def _section(value: Any) -> Any:  # noqa: ANN401
+def _section(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401
     if value is not None and not isinstance(value, dict):
-        raise ValueError(f"evaluation must be a mapping of {', '.join(_EvaluationSection.model_fields)}, not '{value}'")
+        name = str(info.field_name)
+        raise ValueError(f"{name} must be a mapping of {', '.join(_SECTIONS[name].model_fields)}, not '{value}'")
     return value or {}
 
 
@@ -155,6 +161,14 @@ class _EvaluationSection(BaseModel):
     chat_template: bool = False
 
 
+class _CalibrationSection(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    text: Annotated[str, BeforeValidator(_filled)] = AUTO
+    sequences: Annotated[int, Field(gt=0, le=_MOST_SEQUENCES)] = CalibrationSettings.sequences
+    length: Annotated[int, Field(gt=1, le=_LONGEST_SEQUENCE)] = CalibrationSettings.length
+    seed: Annotated[int, Field(ge=0, lt=MAX_SEED + 1)] = 0
+
+
 class _StudySection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
     models: Annotated[list[Annotated[ModelReference, BeforeValidator(_model)]], Field(min_length=1)]
@@ -164,11 +178,16 @@ class _StudySection(BaseModel):
     task_folders: list[str] = []
     tasks: Annotated[list[Annotated[str, BeforeValidator(_task)]], Field(min_length=1)]
     evaluation: Annotated[_EvaluationSection, BeforeValidator(_section)] = _EvaluationSection()
+    calibration: Annotated[_CalibrationSection, BeforeValidator(_section)] = _CalibrationSection()
     output: Annotated[str, BeforeValidator(_output)]
 
 
 _LINE = re.compile(r":\d+$")
-_SECTIONS: dict[str, type[BaseModel]] = {"": _StudySection, "evaluation": _EvaluationSection}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "": _StudySection,
+    "evaluation": _EvaluationSection,
+    "calibration": _CalibrationSection,
+}
 
 
 def read_study_file(
@@ -209,7 +228,12 @@ def read_study_file(
 
 def option_name(key: str) -> str:
     """Return the option of the command line for a dotted key."""
-    names = {"models": "--model", "output": "--out", "task_folders": "--task-folder"}
+    names = {
+        "models": "--model",
+        "output": "--out",
+        "task_folders": "--task-folder",
+        "calibration.text": "--calibration",
+    }
     return names.get(key, f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
@@ -254,7 +278,8 @@ def study_from(
     recipes = [Recipe(), *(recipe for entry in section.recipes for recipe in entry)]
     if misplaced := [f"{place(('candidates', index))}: {problem}" for index, problem in _misplaced(section)]:
         raise ManyUserError(misplaced)
-    evaluation = Evaluation(**section.evaluation.model_dump())
+    calibration = CalibrationSettings(**section.calibration.model_dump())
+    evaluation = Evaluation(**section.evaluation.model_dump(), calibration=calibration)
     if problems := [
         f"{place(('evaluation', key))}: {problem}" for key, problem in _unused_prompting(section, evaluation)
     ]:
@@ -316,7 +341,7 @@ def _message(error: Any, place: str) -> str:  # noqa: ANN401 - pydantic's ErrorD
 
 def _key(loc: tuple[str | int, ...]) -> str:
     """Return the dotted key of a place in a study."""
-    return ".".join(map(str, loc[:2] if loc[0] == "evaluation" else loc[:1]))
+    return ".".join(map(str, loc[:2] if loc[0] in _SECTIONS else loc[:1]))
 
 
 def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:

@@ -287,7 +287,7 @@ class _ModelWork(_CellWork):
         self._dropped: set[Block] = set()
         self._processes = processes
         recipes = {cell.variant.recipe for cell in cells}
-        calibration = calibration_for(loaded, recipes)
+        calibration = calibration_for(loaded, recipes, work.evaluation.calibration)
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
         self._are_used_once = are_used_once(self._compressor.matrices, loaded.model)
         self._reused = self._reusable(cells)

@@ -18,6 +18,8 @@ _GROWING = ("recipes", "candidates", "tasks")
 """Lists, and those of each model, to which a run can add."""
 _RECORDS = ("methods", "sources", "imported", "groups")
 """What is recorded about methods, models, variants and groups of tasks by name, which grows with the run."""
+_CALIBRATION = "calibration"
+"""The texts of methods that need them; a run that gains such a method gains them."""
 _VERSION, _STARTED = "schema_version", "started_in_schema"
 _DIGESTED = 3
 """The first schema version all of whose files have a digest of their content."""
@@ -77,7 +79,7 @@ def _differences(stored: Mapping[str, Any], requested: Mapping[str, Any], *, pre
     found: list[str] = []
     for key in sorted(stored.keys() | requested.keys()):
         old, new, name = stored.get(key), requested.get(key), f"{prefix}{key}"
-        if old == new:
+        if old == new or (key == _CALIBRATION and old is None):
             continue
         if key == _CONTENT and isinstance(old, Mapping) and isinstance(new, Mapping):
             # Other models are a difference of their own.

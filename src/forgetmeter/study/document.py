@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from forgetmeter.basics.processor import processor_name
+from forgetmeter.compression.applying.recipe_problems import needs_activations
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
 from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.identity import NOISE_FLOOR
 from forgetmeter.runs.run_store import SCHEMA_VERSION
+from forgetmeter.scoring.calibration import text_digest
 from forgetmeter.specs.model_reference import ModelReference
+from forgetmeter.specs.recipe import Recipe
 
 _PACKAGES = (
     *("forgetmeter", "torch", "transformers", "lm_eval", "datasets", "tokenizers", "numpy"),
@@ -62,8 +65,21 @@ def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[st
             "seed": evaluation.seed,
             "dtype": evaluation.dtype,
             **evaluation.prompting,
+            **({"calibration": _calibration(study)} if any(map(needs_activations, _applied(study))) else {}),
         },
     }
+
+
+def _applied(study: Study) -> Iterator[Recipe]:
+    yield from study.recipes
+    yield from (recipe for _, recipe in study.candidates)
+
+
+def _calibration(study: Study) -> dict[str, Any]:
+    settings = study.evaluation.calibration
+    models = map(str, study.references)
+    texts = {where: text_digest(settings, model) for model in models if (where := settings.of(model))}
+    return {**asdict(settings), "sha256": texts}
 
 
 def _group(group: TaskGroup) -> dict[str, Any]:

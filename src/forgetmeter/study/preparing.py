@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from forgetmeter.basics.plural import counted
-from forgetmeter.compression.applying.recipe_problems import meaning, recipe_problems
+from forgetmeter.compression.applying.recipe_problems import meaning, needs_activations, recipe_problems
 from forgetmeter.compression.registry import load_method, recorded_facts
 from forgetmeter.config.study import Study
 from forgetmeter.engines.external_engine import ExternalEngine
@@ -25,6 +25,7 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.scoring.calibration import calibration_calls
 from forgetmeter.specs.method_facts import BY_NAME
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
@@ -69,10 +70,20 @@ def open_checked(
             problems.extend(f"{problem} (model {model})" for problem in found)
             if not found and recipe.candidate is None:
                 meanings[recipe].append(meaning(recipe, checkpoint.matrices))
+        problems += _text_problems(checkpoint, recipes, study)
     problems += _repeated(study, meanings)
     if problems:
         raise ManyUserError(list(dict.fromkeys(problems)))
     return checkpoints
+
+
+def _text_problems(checkpoint: Checkpoint, recipes: Sequence[Recipe], study: Study) -> Iterator[str]:
+    """Yield the problem of a model with the calibration text, if a recipe needs one."""
+    if any(needs_activations(recipe) for recipe in recipes if not recipe_problems(recipe, checkpoint.matrices)):
+        try:
+            calibration_calls(checkpoint, study.evaluation.calibration)
+        except UserError as error:
+            yield str(error)
 
 
 def _applied_to(source: ModelReference, study: Study) -> tuple[Recipe, ...]:

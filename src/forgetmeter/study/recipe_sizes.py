@@ -83,5 +83,5 @@ class _Memory:
     @cached_property
     def _compressor(self) -> Compressor:
         loaded = load(self._checkpoint, dtype=self._evaluation.dtype, device=self._evaluation.device)
-        calibration = calibration_for(loaded, set(self._recipes))
+        calibration = calibration_for(loaded, set(self._recipes), self._evaluation.calibration)
         return Compressor(loaded, seed=self._evaluation.seed, calibration=calibration)

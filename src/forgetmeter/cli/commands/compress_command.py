@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetmeter.basics.plural import counted
-from forgetmeter.config.study import MAX_SEED
+from forgetmeter.config.study import AUTO, MAX_SEED, CalibrationSettings
 
 if TYPE_CHECKING:
     from forgetmeter.checkpoints.written import Written
@@ -27,6 +27,15 @@ def compress_command(
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="Maximum size of the weights in one file.")] = "5GB",
     seed: Annotated[int, typer.Option(help="Seed for random methods.", min=0, max=MAX_SEED)] = 0,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="Text file that methods such as wanda and gptq look at.",
+            show_default="text that ships with Python; for standards, the built-in facts",
+        ),
+    ] = None,
+    sequences: Annotated[int, typer.Option(help="Number of sequences of the calibration text.", min=1)] = 128,
+    length: Annotated[int, typer.Option(help="Number of tokens of each.", min=2)] = 512,
     check: Annotated[
         bool | None,
         typer.Option(
@@ -39,15 +48,24 @@ def compress_command(
 ) -> None:
     """Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.
 
-    The whole model is held in memory only to check the result, to convert
-    a GGUF file, or for architectures whose weights transformers converts
-    while loading, such as some mixtures of experts.
+    The whole model is held in memory only for methods that look at texts,
+    to check the result, to convert a GGUF file, or for architectures whose
+    weights transformers converts while loading, such as some mixtures of
+    experts.
     """
     # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.checkpoints.compressing import compress_checkpoint
 
     written = compress_checkpoint(
-        model, recipe, out, format=format, dtype=dtype, max_shard_size=max_shard_size, seed=seed, check=check
+        model,
+        recipe,
+        out,
+        format=format,
+        dtype=dtype,
+        max_shard_size=max_shard_size,
+        seed=seed,
+        check=check,
+        calibration=CalibrationSettings(calibration or AUTO, sequences, length),
     )
     for line in _lines(written):
         typer.echo(line)

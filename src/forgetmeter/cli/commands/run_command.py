@@ -70,6 +70,7 @@ def run_command(
     num_fewshot: options.NumFewshot = None,
     system_instruction: options.SystemInstruction = None,
     chat_template: options.UseChatTemplate = None,
+    calibration_file: options.CalibrationFile = None,
     data: options.DataFolder = None,
     executor: options.ExecutorName = "local",
     workers: options.Workers = None,
@@ -89,6 +90,7 @@ def run_command(
     runner = Runner(executor, workers, address, time_limit)
     recipe_names, task_names = options.split_recipes(recipes), options.split(tasks)
     given = options.given(models=model, tasks=task_names, recipes=recipe_names, task_folders=task_folder, output=out)
+    given |= options.given("calibration.", text=calibration_file)
     run_given(study, given | evaluation, data=data, runner=runner, dry_run=dry_run)
 
 

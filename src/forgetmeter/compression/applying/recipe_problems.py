@@ -60,8 +60,8 @@ def activation_problems(recipe: Recipe) -> list[str]:
     """Return one sentence per step that needs activations, for a recipe without other problems."""
     return [
         f"'{step}' needs activations: pass token ids to calibrate on "
-        "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose options that need only weights; "
-        "forgetmeter run calibrates on the built-in facts"
+        "(forgetmeter.compress(loaded, recipe, calibration=…)), or choose a method or options that need only weights; "
+        "forgetmeter run and forgetmeter compress read a text by themselves"
         for step in recipe.steps
         if sees_activations(step)
     ]

@@ -118,6 +118,7 @@ METHOD = DropLayers(
         forms=(*MATRICES, "array"),
         phrase="{percent} of blocks dropped by {by=position}",
         kind="blocks",
+        revision=2,
         pools=Pools("blocks", _pool_sizes),
         options={
             "by": Option(

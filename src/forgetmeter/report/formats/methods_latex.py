@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 from forgetmeter.basics.plural import counted, joined
+from forgetmeter.config.study import FACTS, PYTHON
 from forgetmeter.probes.on_text.divergence import AGREEMENT, DIVERGENCE
 from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.formats.show_latex import escaped_latex
@@ -83,6 +85,8 @@ _REFERENCES = {
 }""",
 }
 
+_TEXTS = {FACTS: "statements of forgetmeter's built-in facts", PYTHON: "the documentation that Python contains"}
+
 
 def methods_latex(summary: Summary, gate: Gate | None = None) -> str:
     """Return a paragraph on what was compared on which items, how it was tested, and what a gate accepted."""
@@ -116,6 +120,12 @@ def _compared(summary: Summary) -> Iterator[str]:
         limit = settings.get("limit")
         only = f", limited to {limit:,} items per task or relation" if isinstance(limit, int) else ""
         yield f"Models were evaluated in {escaped_latex(str(settings['dtype']))}{only}."
+    if calibration := settings.get("calibration"):
+        texts = joined([_TEXTS.get(text, escaped_latex(PurePath(text).name)) for text in calibration["sha256"]])
+        yield (
+            f"Methods that need activations saw {calibration['sequences']:,} sequences of up to "
+            f"{calibration['length']:,} tokens of {texts}."
+        )
 
 
 def _asked(summary: Summary) -> Iterator[str]:

@@ -91,7 +91,13 @@ def _not_asked(summary: Summary) -> Iterable[tuple[str, str]]:
 
 def _plain(values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in values.items():
-        yield str(name).replace("_", " "), "none" if value is None else str(value)
+        yield str(name).replace("_", " "), _value(value)
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(each)}" for key, each in value.items())
+    return "none" if value is None else str(value)
 
 
 def _noise(run: Run) -> Iterable[tuple[str, str]]:

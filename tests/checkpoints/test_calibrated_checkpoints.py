@@ -1,0 +1,55 @@
+"""Checkpoints compressed by what their layers are given, against the same compression in memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_models import make_llama, make_tokenizer
+from transformers import AutoModelForCausalLM
+
+from forgetmeter.checkpoints.compressing import compress_checkpoint
+from forgetmeter.compression.applying.compressor import compress
+from forgetmeter.config.study import CalibrationSettings
+from forgetmeter.errors import UserError
+from forgetmeter.models.loading import load
+from forgetmeter.scoring.calibration import calibration_calls
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def folder(request, tmp_path_factory):
+    folder, model = tmp_path_factory.mktemp("models") / "llama", make_llama()
+    # The first block changes its input least, and would not be dropped by position.
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight.mul_(0.01)
+        model.model.layers[0].self_attn.o_proj.weight.mul_(0.01)
+    model.to(request.param).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("A text of several words that says nothing new. " * 50)
+    return CalibrationSettings(str(path), sequences=6, length=20)
+
+
+@pytest.mark.parametrize("recipe", ["wanda:overall:0.5", "drop_layers:overall:0.5:by=influence", "wanda:head:0.5"])
+def test_the_folder_holds_what_a_run_scores(folder, text, recipe, tmp_path) -> None:
+    written = compress_checkpoint(str(folder), recipe, tmp_path / "out", calibration=text)
+    assert written.is_checked
+    assert any(note.startswith("Calibrated on 6 sequences of up to 20 tokens of '") for note in written.notes)
+    loaded = load(str(folder))
+    expected = compress(loaded, recipe, calibration=calibration_calls(loaded, text)).model.state_dict()
+    found = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        torch.testing.assert_close(values, expected[name], rtol=2**-8, atol=0)
+
+
+def test_nothing_is_written_without_enough_text(folder, text, tmp_path) -> None:
+    with pytest.raises(UserError, match="sequences of 20 tokens need"):
+        compress_checkpoint(
+            str(folder), "wanda:overall:0.5", tmp_path / "out", calibration=CalibrationSettings(text.text, 10**5, 20)
+        )
+    assert not (tmp_path / "out").exists()
