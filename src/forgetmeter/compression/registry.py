@@ -24,6 +24,7 @@ METHODS = Registry(
             "cast",
             "drop_layers",
             "dynamic_int8",
+            "gptq",
             "int4_weight_only_torchao",
             "int8_dynamic_torchao",
             "l1_heads",
@@ -33,6 +34,7 @@ METHODS = Registry(
             "random_structured",
             "random_unstructured",
             "round_to_nearest",
+            "sparsegpt",
             "svd",
             "wanda",
         )
