@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_models import make_llama, make_tokenizer
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import compress
@@ -54,6 +54,27 @@ def test_the_folder_holds_what_a_run_scores(folder, text, recipe, tmp_path) -> N
     assert found.keys() == expected.keys()
     for name, values in found.items():
         torch.testing.assert_close(values, expected[name], rtol=2**-8, atol=0)
+
+
+@pytest.mark.parametrize("recipe", ["gptq:overall:4", "gptq:overall:3:group_size=16:act_order=true:static_groups=true"])
+def test_packed_integers_are_read_back(folder, text, recipe, tmp_path) -> None:
+    compress_checkpoint(str(folder), recipe, tmp_path / "out", calibration=text, format="compressed-tensors")
+    loaded = load(str(folder))
+    expected = compress(loaded, recipe, calibration=calibration_calls(loaded, text)).model.state_dict()
+    stored = AutoConfig.from_pretrained(tmp_path / "out").quantization_config
+    config = CompressedTensorsConfig(**stored | {"dequantize": True})
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32, quantization_config=config)
+    found = model.state_dict()
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        torch.testing.assert_close(values, expected[name], rtol=2**-8, atol=0)
+
+
+@pytest.mark.parametrize("options", ["symmetric=false", "act_order=true:group_size=16"])
+def test_what_cannot_be_packed_is_refused(folder, text, options, tmp_path) -> None:
+    recipe = f"gptq:overall:4:{options}"
+    with pytest.raises(UserError, match=f"supports other options only, not '{recipe}'; choose --format dense"):
+        compress_checkpoint(str(folder), recipe, tmp_path / "out", calibration=text, format="compressed-tensors")
 
 
 def test_nothing_is_written_without_enough_text(folder, text, tmp_path) -> None:

@@ -111,7 +111,8 @@ class MethodDeclaration:
         rounds_activations: Whether layers round activations on each call, so that texts cannot share rows or be padded
             without changing each other's answers.
         packs: For a method whose weights are symmetric integers times scales (``Weight.integers_and_scales``): returns
-            their layout for a level and all options. ``None`` if checkpoints cannot store its weights as integers.
+            their layout for a level and all options, or ``None`` if these make weights that checkpoints cannot store as
+            integers. ``None`` if there is no layout for any options.
         pools: The pools that a fraction applies to; ``None`` if there are none or they depend on the weights.
         kind: Category in findings and charts. By default it follows from ``effect``: unstructured pruning for
             ``zeroes``, quantization for ``quantizes``, neither for ``rewrites``.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import re
+
 import torch
+from torch import nn
 
 from forgetmeter.compression.calibrated.input_moments import InputMoments
 
@@ -47,3 +51,37 @@ def settled(weight, hessian, new_values, *, block_size=128):
 
 def output_error(weight, changed, inputs):
     return float(((weight - changed) @ inputs.t()).square().sum())
+
+
+def one_block_at_a_time(model, calls, change):
+    """Return a copy of a Llama whose blocks' layers were changed one block after the other, by whole runs of the model.
+
+    Args:
+        change: Takes a layer's weights and all its inputs.
+    """
+    model = copy.deepcopy(model)
+    for block in model.model.layers:
+        layers = [module for module in block.modules() if isinstance(module, nn.Linear)]
+        given = {module: [] for module in layers}
+
+        def note(module, args, given=given):
+            given[module].append(args[0].flatten(0, -2))
+
+        hooks = [module.register_forward_pre_hook(note) for module in layers]
+        with torch.inference_mode():
+            for call in calls:
+                model(**call)
+        for hook in hooks:
+            hook.remove()
+        for module in layers:
+            module.weight.data = change(module.weight.detach(), torch.cat(given[module]).clone()).float()
+    return model
+
+
+def assert_same_layers(found, expected):
+    names = [name for name, _ in expected.named_parameters() if re.search(r"_proj\.weight$", name)]
+    assert len(names) > 7
+    for name in names:
+        values = found.get_parameter(name)
+        torch.testing.assert_close(values, expected.get_parameter(name), rtol=1e-3, atol=1e-4, msg=name)
+        assert torch.equal(values == 0, expected.get_parameter(name) == 0), name

@@ -7,13 +7,14 @@ import torch
 from compression.calibrated.one_at_a_time import damped, inverse_from, layer, moments_of, settled
 
 from forgetmeter.compression.calibrated.column_by_column import compensated, curvature, inverse_factor
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 
 
 @pytest.mark.parametrize("damp", [0.01, 0.5])
 def test_the_factor_holds_the_inverse_of_all_units_still_to_come(damp) -> None:
     _, inputs = layer()
     factor = inverse_factor(curvature(moments_of(inputs)), damp)
-    hessian = damped(inputs, damp) / len(inputs)
+    hessian = damped(inputs, damp) / inputs.double().square().sum(0).max()
     for place in range(len(hessian)):
         inverse = inverse_from(hessian, place)
         row = (inverse[0] / inverse[0, 0].sqrt()).float()
@@ -36,7 +37,8 @@ def test_an_unused_input_is_independent_and_weighs_as_the_mean() -> None:
     inputs[:, 4] = 0
     found = curvature(moments_of(inputs))
     used = torch.arange(inputs.shape[1]) != 4
-    torch.testing.assert_close(found[used][:, used], (inputs.t() @ inputs / len(inputs))[used][:, used])
+    products = (inputs.t() @ inputs)[used][:, used]
+    torch.testing.assert_close(found[used][:, used], products / products.max())
     assert not found[4, used].any()
     torch.testing.assert_close(found[4, 4], found.diagonal()[used].mean())
 
@@ -44,6 +46,23 @@ def test_an_unused_input_is_independent_and_weighs_as_the_mean() -> None:
 @pytest.mark.parametrize("inputs", [torch.zeros(0, 6), torch.zeros(3, 6)])
 def test_without_inputs_errors_count_alike(inputs) -> None:
     assert torch.equal(curvature(moments_of(inputs)), torch.eye(6))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e20])
+def test_inputs_that_overflow_are_refused(value) -> None:
+    _, inputs = layer()
+    inputs[3, 4] = value
+    with pytest.raises(UnusableWeightError, match="is given NaN or infinity on the calibration texts"):
+        curvature(moments_of(inputs))
+
+
+@pytest.mark.parametrize("factor", [1e-15, 1e17])
+def test_very_small_and_large_inputs_are_as_good_as_others(factor) -> None:
+    _, inputs = layer()
+    expected = inverse_factor(curvature(moments_of(inputs)), 0.01)
+    torch.testing.assert_close(
+        inverse_factor(curvature(moments_of(inputs * factor)), 0.01), expected, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_products_that_are_not_positive_definite_are_damped_with_a_warning() -> None:

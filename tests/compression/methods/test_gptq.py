@@ -6,13 +6,24 @@ Also compared, outside of the tests, with ``fasterquant`` of IST-DASLab/gptq at 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
-from compression.calibrated.one_at_a_time import damped, layer, moments_of, output_error, settled
+from compression.calibrated.one_at_a_time import (
+    assert_same_layers,
+    damped,
+    layer,
+    moments_of,
+    one_block_at_a_time,
+    output_error,
+    settled,
+)
 from models.architectures import make_architecture
+from tiny_models import make_llama, make_tokenizer
 
 from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.compressor import compress as in_model
 from forgetmeter.compression.forms.rounded_weight import RoundedWeight
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight
@@ -194,3 +205,19 @@ def test_groups_that_do_not_fit_are_refused() -> None:
     loaded = Loaded(make_architecture("llama"), tokenizer=None, family="decoder", name="x")
     (problem,) = Compressor(loaded, calibration=[{}]).check(parse_recipe("gptq:feed_forward:4:group_size=32"))
     assert problem.startswith("group_size=32 does not divide the 48 input units of model.layers.0.mlp.down_proj.weight")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "bits", "changed"),
+    [
+        ("gptq:overall:4", 4, {}),
+        ("gptq:overall:3:group_size=16:symmetric=false", 3, {"group_size": 16, "symmetric": False}),
+    ],
+)
+def test_a_whole_model(recipe, bits, changed) -> None:
+    change = partial(by_hand, bits=bits, **changed)
+    model, random = make_llama(), torch.Generator().manual_seed(0)
+    calls = [{"input_ids": torch.randint(5, 200, (4, 12), generator=random)} for _ in range(4)]
+    loaded = Loaded(model, make_tokenizer(), "decoder", "llama")
+    found = in_model(loaded, recipe, calibration=calls).model
+    assert_same_layers(found, one_block_at_a_time(model, calls, change))

@@ -6,13 +6,25 @@ Also compared, outside of the tests, with ``fasterprune`` of IST-DASLab/sparsegp
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
-from compression.calibrated.one_at_a_time import damped, inverse_from, layer, moments_of, output_error, settled
+from compression.calibrated.one_at_a_time import (
+    assert_same_layers,
+    damped,
+    inverse_from,
+    layer,
+    moments_of,
+    one_block_at_a_time,
+    output_error,
+    settled,
+)
 from models.architectures import make_architecture
+from tiny_models import make_llama, make_tokenizer
 
 from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.compressor import compress as in_model
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.methods import wanda
 from forgetmeter.compression.methods.sparsegpt import METHOD, compress
@@ -141,3 +153,16 @@ def test_models_of_each_family(name, family) -> None:
     own = own.t() if first.has_inputs_first else own
     alone = compress(own, moments_of(given["x"]), 0.5, options(m=4))
     torch.testing.assert_close(found.weights[first].values(), alone.t() if first.has_inputs_first else alone)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "level", "changed"),
+    [("sparsegpt:overall:0.5:block_size=16", 0.5, {"block_size": 16}), ("sparsegpt:overall:0.5:m=4", 0.5, {"m": 4})],
+)
+def test_a_whole_model(recipe, level, changed) -> None:
+    change = partial(by_hand, level=level, **changed)
+    model, random = make_llama(), torch.Generator().manual_seed(0)
+    calls = [{"input_ids": torch.randint(5, 200, (4, 12), generator=random)} for _ in range(4)]
+    loaded = Loaded(model, make_tokenizer(), "decoder", "llama")
+    found = in_model(loaded, recipe, calibration=calls).model
+    assert_same_layers(found, one_block_at_a_time(model, calls, change))

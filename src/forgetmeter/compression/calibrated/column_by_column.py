@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.calibrated.input_moments import InputMoments
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 
 Settle = Callable[[int], Tensor]
 """Returns the final weights of the block's input unit of this index."""
@@ -25,20 +26,25 @@ _LEAST = 1e-4
 
 
 def curvature(inputs: InputMoments) -> Tensor:
-    """Return the Hessian of the squared error of a layer's outputs, but for a factor: the mean products of inputs.
+    """Return the Hessian of the squared error of a layer's outputs, divided by its largest element.
 
     An input unit that is always zero is independent of all others, and its diagonal element is the mean of theirs. If
     all of them are, as for an expert that no text reaches, errors count alike, and none can be compensated.
+
+    Raises:
+        UnusableWeightError: The sums over inputs are not finite.
     """
     products = inputs.products
     assert products is not None, "the method declares that it needs products"
+    if not products.isfinite().all():
+        raise UnusableWeightError("is given NaN or infinity on the calibration texts; use an intact checkpoint")
     used = inputs.squares > 0
     if not used.any():
         return torch.eye(len(products), device=products.device)
-    mean = products / inputs.positions
-    diagonal = mean.diagonal()
+    hessian = products / products.max()
+    diagonal = hessian.diagonal()
     diagonal[~used] = diagonal[used].mean()
-    return mean
+    return hessian
 
 
 def inverse_factor(hessian: Tensor, damp: float) -> Tensor:
@@ -48,7 +54,7 @@ def inverse_factor(hessian: Tensor, damp: float) -> Tensor:
     float32's precision, ``damp`` is raised tenfold until it is, with a warning.
 
     Args:
-        hessian: float32, positive semidefinite but for rounding, not zero.
+        hessian: As ``curvature`` returns it.
         damp: Not negative.
     """
     mean, raised = hessian.diagonal().mean(), damp
