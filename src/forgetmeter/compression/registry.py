@@ -33,6 +33,7 @@ METHODS = Registry(
             "random_structured",
             "random_unstructured",
             "round_to_nearest",
+            "smoothquant",
             "svd",
             "wanda",
         )
