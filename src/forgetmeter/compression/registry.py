@@ -21,6 +21,7 @@ METHODS = Registry(
     {
         name: f"forgetmeter.compression.methods.{name}:METHOD"
         for name in (
+            "awq",
             "cast",
             "drop_layers",
             "dynamic_int8",
