@@ -21,6 +21,7 @@ METHODS = Registry(
     {
         name: f"forgetmeter.compression.methods.{name}:METHOD"
         for name in (
+            "awq",
             "cast",
             "drop_layers",
             "dynamic_int8",
@@ -33,6 +34,7 @@ METHODS = Registry(
             "random_structured",
             "random_unstructured",
             "round_to_nearest",
+            "smoothquant",
             "svd",
             "wanda",
         )

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.calibrated.input_moments import InputMoments
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import installed
 from forgetmeter.models.skipping import mapped, returning
@@ -72,13 +73,16 @@ class Activations:
             units: Weights of linear layers.
             compress: Called once per unit.
             has_products: Whether ``InputMoments.products`` are needed.
+
+        Raises:
+            UnusableWeightError: A unit cannot be compressed, or its layer is given NaN or infinity.
         """
         walk = _StageByStage(self, [self.module_of(unit) for unit in units])
         found: dict[int, Weight] = {}
         for stage in walk.stages:
             moments = walk.observe(stage, has_products=has_products)
             for place, of in moments.items():
-                found[place] = compress(units[place], of)
+                found[place] = _compressed_at(place, units[place], of, compress)
                 walk.install(units[place], found[place])
             walk.advance(stage)
         yield from (found[place] for place in range(len(units)))
@@ -297,6 +301,18 @@ def _tensors(value: Any) -> list[Tensor]:  # noqa: ANN401
     found: list[Tensor] = []
     mapped(value, lambda each: found.append(each) or each)  # type: ignore[func-returns-value]
     return [each for each in found if each.is_floating_point()]
+
+
+def _compressed_at(place: int, unit: Unit, inputs: InputMoments, compress: Compress) -> Weight:
+    """Compress a unit; errors say which one it is."""
+    if not inputs.squares.isfinite().all():
+        raise UnusableWeightError(
+            "is given NaN or infinity on the calibration texts; use an intact checkpoint", position=place
+        )
+    try:
+        return compress(unit, inputs)
+    except UnusableWeightError as error:
+        raise UnusableWeightError(error.reason, position=place) from error
 
 
 def _inputs(module: nn.Module) -> int:
