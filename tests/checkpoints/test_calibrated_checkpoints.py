@@ -34,7 +34,16 @@ def text(tmp_path):
     return CalibrationSettings(str(path), sequences=6, length=20)
 
 
-@pytest.mark.parametrize("recipe", ["wanda:overall:0.5", "drop_layers:overall:0.5:by=influence", "wanda:head:0.5"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "wanda:overall:0.5",
+        "drop_layers:overall:0.5:by=influence",
+        "wanda:head:0.5",
+        "sparsegpt:overall:0.5",
+        "gptq:overall:3:symmetric=false:act_order=true:group_size=16",
+    ],
+)
 def test_the_folder_holds_what_a_run_scores(folder, text, recipe, tmp_path) -> None:
     written = compress_checkpoint(str(folder), recipe, tmp_path / "out", calibration=text)
     assert written.is_checked

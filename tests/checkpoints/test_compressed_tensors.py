@@ -109,12 +109,12 @@ def test_the_refusal_names_the_methods_that_can_be_packed(
 ) -> None:
     source = checkpoint("llama")
     plug_in(monkeypatch, packs=None)
-    with pytest.raises(UserError, match="supports round_to_nearest only, not 'mine:overall:4'"):
+    with pytest.raises(UserError, match="supports gptq and round_to_nearest only, not 'mine:overall:4'"):
         compress_checkpoint(str(source), "mine:overall:4", tmp_path / "out", format="compressed-tensors")
     plug_in(monkeypatch)
     own = replace(dynamic_int8.METHOD.declaration, needs_kernel=False)
     monkeypatch.setattr(dynamic_int8, "METHOD", replace(dynamic_int8.METHOD, declaration=own))
-    with pytest.raises(UserError, match="supports round_to_nearest and mine only, not 'dynamic_int8:overall'"):
+    with pytest.raises(UserError, match="supports gptq, round_to_nearest and mine only, not 'dynamic_int8:overall'"):
         compress_checkpoint(str(source), "dynamic_int8:overall", tmp_path / "out", format="compressed-tensors")
 
 

@@ -61,7 +61,7 @@ def kernel_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield (
                 f"'{step}' needs its own kernel, and a checkpoint holds only weights: it would load as a different "
                 "model from the one measured",
-                f"for low-bit weights choose {next(packing_methods())}:{step.scope}:8",
+                f"for low-bit weights choose round_to_nearest:{step.scope}:8",
             )
 
 
@@ -103,7 +103,8 @@ def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bo
 def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:
     foreign = next((step for step in steps if packing_of(step) is None), None)
     if foreign is not None:
-        supported = joined(packing_methods())
+        methods = list(packing_methods())
+        supported = "other options" if foreign.method in methods else joined(methods)
         yield f"--format compressed-tensors supports {supported} only, not '{foreign}'; choose --format dense"
     if len({packing_of(step) for step in steps}) > 1:
         yield (

@@ -25,6 +25,7 @@ METHODS = Registry(
             "cast",
             "drop_layers",
             "dynamic_int8",
+            "gptq",
             "int4_weight_only_torchao",
             "int8_dynamic_torchao",
             "l1_heads",
@@ -35,6 +36,7 @@ METHODS = Registry(
             "random_unstructured",
             "round_to_nearest",
             "smoothquant",
+            "sparsegpt",
             "svd",
             "wanda",
         )

@@ -134,7 +134,7 @@ class MethodDeclaration:
     scopes: str = "any scope"
     needs_kernel: bool = False
     rounds_activations: bool = False
-    packs: Callable[[Level | None, Mapping[str, OptionValue]], Packing] | None = None
+    packs: Callable[[Level | None, Mapping[str, OptionValue]], Packing | None] | None = None
     pools: Pools | None = None
     kind: Kind | None = None
     phrase: str = ""

@@ -57,6 +57,10 @@ class DeferredWeight(Weight):
         """Return the meta weight's number of scales."""
         return self.meta.scales()
 
+    def grid_bytes(self) -> int:
+        """Return the meta weight's bytes of scales and zero points."""
+        return self.meta.grid_bytes()
+
     def part(self, axis: int, ranges: Ranges) -> DeferredWeight:
         """Return a lazily loaded part."""
         return DeferredWeight(self.meta.part(axis, ranges), lambda: self.load().part(axis, ranges))

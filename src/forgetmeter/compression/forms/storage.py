@@ -11,18 +11,18 @@ _PIECE = 1 << 18
 _LOOKED_AT = 64
 
 
-def lossless_bytes(values: Tensor, bits: int, scales: int) -> int:
+def lossless_bytes(values: Tensor, bits: int, grid_bytes: int) -> int:
     """Return the bytes of weights in their smallest lossless format.
 
     The formats are: all weights; a bitmask with the nonzero weights; the output and input units that are not all zero,
-    with one bit per unit. Each takes ``bits`` per stored weight, and the scales. Each expert is a matrix.
+    with one bit per unit. Each takes ``bits`` per stored weight, and ``grid_bytes``. Each expert is a matrix.
     """
     ways = (
         packed_bytes(values.numel(), bits),
         packed_bytes(values.numel(), 1) + packed_bytes(count_nonzero(values), bits),
         _without_zero_units(values, bits),
     )
-    return min(ways) + scales * SCALE_BYTES
+    return min(ways) + grid_bytes
 
 
 def count_nonzero(values: Tensor) -> int:

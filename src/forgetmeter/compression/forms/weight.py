@@ -71,6 +71,10 @@ class Weight(Protocol):
         """Return the number of float32 scales stored with the weights."""
         return 0
 
+    def grid_bytes(self) -> int:
+        """Return the bytes stored with the weights: float32 scales, and zero points if there are any."""
+        return self.scales() * SCALE_BYTES
+
     def part(self, axis: int, ranges: Ranges) -> Weight:
         """Return the weights at some indices of an axis, in the same form if possible."""
         ...
@@ -117,20 +121,20 @@ class Weight(Protocol):
         return None
 
     def quantized_bytes(self, plain_bytes: int) -> int:
-        """Return the bytes of the weight at its bit width, including scales.
+        """Return the bytes of the weight at its bit width, including scales and zero points.
 
         Args:
             plain_bytes: Bytes of the model's own weights in its place, as stored.
         """
         # A weight that was not quantized takes no more than before, even if it is computed in a wider dtype.
-        return min(plain_bytes, packed_bytes(prod(self.shape), self.bits())) + self.scales() * SCALE_BYTES
+        return min(plain_bytes, packed_bytes(prod(self.shape), self.bits())) + self.grid_bytes()
 
     def smallest_bytes(self, plain_bytes: int) -> int:
         """Return the bytes of the weight in its smallest lossless format: plain, or one of ``lossless_bytes``.
 
         ``plain_bytes`` is as in ``quantized_bytes``.
         """
-        return min(plain_bytes, lossless_bytes(self.values(), self.stored_bits(plain_bytes), self.scales()))
+        return min(plain_bytes, lossless_bytes(self.values(), self.stored_bits(plain_bytes), self.grid_bytes()))
 
     def stored_bits(self, plain_bytes: int) -> int:
         """Return the bits per weight, at most those in the checkpoint even if computed in a wider dtype."""
@@ -256,6 +260,10 @@ class PartWeight(Weight):
     def scales(self) -> int:
         """Return the number of scales of the part alone."""
         return self.standalone().scales()
+
+    def grid_bytes(self) -> int:
+        """Return the bytes of the scales and zero points of the part alone."""
+        return self.standalone().grid_bytes()
 
     def part(self, axis: int, ranges: Ranges) -> Weight:
         """Return a part of the part."""

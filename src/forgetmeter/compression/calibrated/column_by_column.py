@@ -1,0 +1,94 @@
+"""Changes the weights of one input unit after the other, and compensates each error with the weights still to come.
+
+This is the common part of SparseGPT and GPTQ (Frantar & Alistarh 2023, 2301.00774; Frantar et al. 2022, 2210.17323).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from forgetmeter.compression.calibrated.input_moments import InputMoments
+
+Settle = Callable[[int], Tensor]
+"""Returns the final weights of the block's input unit of this index."""
+
+Begin = Callable[[int, Tensor], Settle]
+"""Takes the index of a block's first input unit, and the block, ``(input units, output units)``, which changes while
+its units are settled."""
+
+_MORE = 10
+_LEAST = 1e-4
+
+
+def curvature(inputs: InputMoments) -> Tensor:
+    """Return the Hessian of the squared error of a layer's outputs, but for a factor: the mean products of inputs.
+
+    An input unit that is always zero is independent of all others, and its diagonal element is the mean of theirs. If
+    all of them are, as for an expert that no text reaches, errors count alike, and none can be compensated.
+    """
+    products = inputs.products
+    assert products is not None, "the method declares that it needs products"
+    used = inputs.squares > 0
+    if not used.any():
+        return torch.eye(len(products), device=products.device)
+    mean = products / inputs.positions
+    diagonal = mean.diagonal()
+    diagonal[~used] = diagonal[used].mean()
+    return mean
+
+
+def inverse_factor(hessian: Tensor, damp: float) -> Tensor:
+    """Return the upper triangular U, with a positive diagonal, for which Uᵀ·U is the inverse of the damped Hessian.
+
+    ``damp`` times the mean of the diagonal is added to the diagonal. If the result is not positive definite within
+    float32's precision, ``damp`` is raised tenfold until it is, with a warning.
+
+    Args:
+        hessian: float32, positive semidefinite but for rounding, not zero.
+        damp: Not negative.
+    """
+    mean, raised = hessian.diagonal().mean(), damp
+    identity = torch.eye(len(hessian), device=hessian.device)
+    while True:
+        # From the last unit to the first, the factor is that of the Hessian itself; its inverse needs no other.
+        lower, failed = torch.linalg.cholesky_ex((hessian + raised * mean * identity).flip(0, 1))
+        if not failed:
+            factor = torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True)
+            if factor.isfinite().all():
+                break
+        raised = max(_MORE * raised, _LEAST)
+    if raised != damp:
+        warnings.warn(
+            f"the products of a layer's {len(hessian)} inputs are not positive definite; damped by {raised:g} instead "
+            f"of {damp:g}",
+            stacklevel=2,
+        )
+    return factor
+
+
+def compensated(columns: Tensor, factor: Tensor, block_size: int, begin: Begin) -> None:
+    """Settle all input units in order, in place; each error changes the later weights of its output unit.
+
+    Weights outside a block change when the block is finished. This does not change results, but is faster.
+
+    Args:
+        columns: float32, ``(input units, output units)``.
+        factor: As ``inverse_factor`` returns it.
+        block_size: Number of input units per block.
+        begin: Called at the start of each block.
+    """
+    for first in range(0, len(columns), block_size):
+        block = columns[first : first + block_size].clone()
+        last = first + len(block)
+        errors, inner = torch.empty_like(block), factor[first:last, first:last]
+        steps = inner.diagonal().tolist()
+        settle = begin(first, block)
+        for at, step in enumerate(steps):
+            columns[first + at] = settle(at)
+            torch.sub(block[at], columns[first + at], out=errors[at]).div_(step)
+            block[at + 1 :].addr_(inner[at, at + 1 :], errors[at], alpha=-1)
+        columns[last:].addmm_(factor[first:last, last:].t(), errors, alpha=-1)
