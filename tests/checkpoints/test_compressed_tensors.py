@@ -54,6 +54,7 @@ def test_packing_matches_the_library(bits: int, rows: int, columns: int, seed: i
     [
         ("llama", "round_to_nearest:overall:4"),
         ("llama", "round_to_nearest:attention:8:group_size=8"),
+        ("llama", "round_to_nearest:overall:3:clip=mse:group_size=8"),
         ("llama_tied", "round_to_nearest:head:3"),
         ("llama", "round_to_nearest:feed_forward:4+l1_unstructured:overall:0.5"),
         ("bert", "l1_unstructured:overall:0.3+round_to_nearest:overall:5"),

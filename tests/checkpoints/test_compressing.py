@@ -44,7 +44,7 @@ RECIPES = {
 }
 IN_STEPS = (
     "l1_unstructured:overall:0.3+round_to_nearest:overall:4",
-    "round_to_nearest:attention:3+l1_unstructured:overall:0.4",
+    "round_to_nearest:attention:3:clip=mse+l1_unstructured:overall:0.4",
     "svd:attention:0.5+n_m:overall+l1_unstructured:head:0.3",
     "random_unstructured:overall:0.2+random_structured:attention.query:0.5+l1_unstructured:overall:0.6:pool=matrix",
     "l1_unstructured:overall:0.5+drop_layers:overall:0.5+ln_structured:overall:0.2",
