@@ -37,6 +37,7 @@ RECIPES = {
     "l1_unstructured": "l1_unstructured:overall:0.5",
     "ln_structured": "ln_structured:feed_forward:0.3:n=2:dim=1",
     "n_m": "n_m:overall",
+    "nf4": "nf4:overall:group_size=8",
     "random_structured": "random_structured:overall:0.3",
     "random_unstructured": "random_unstructured:overall:0.3",
     "round_to_nearest": "round_to_nearest:overall:4",
@@ -45,6 +46,7 @@ RECIPES = {
 IN_STEPS = (
     "l1_unstructured:overall:0.3+round_to_nearest:overall:4",
     "round_to_nearest:attention:3:clip=mse+l1_unstructured:overall:0.4",
+    "nf4:attention:group_size=8+round_to_nearest:feed_forward:4+l1_unstructured:overall:0.4",
     "svd:attention:0.5+n_m:overall+l1_unstructured:head:0.3",
     "random_unstructured:overall:0.2+random_structured:attention.query:0.5+l1_unstructured:overall:0.6:pool=matrix",
     "l1_unstructured:overall:0.5+drop_layers:overall:0.5+ln_structured:overall:0.2",

@@ -13,6 +13,7 @@ import torch
 
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.compression.forms.cast_weight import CastWeight
+from forgetmeter.compression.forms.codebook_weight import CodebookWeight
 from forgetmeter.compression.forms.deferred_weight import DeferredWeight
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.compression.forms.low_rank_weight import LowRankWeight
@@ -25,6 +26,9 @@ FORMS: dict[str, Callable[[], Weight]] = {
     "cast": lambda: CastWeight(DenseWeight(INTEGERS.to(torch.float16))),
     "int8": lambda: Int8Weight(INTEGERS, torch.tensor([[0.5]])),
     "rounded": lambda: RoundedWeight(INTEGERS, torch.rand(6, 2) + 1, input_axis=-1, bit_width=6),
+    "codebook": lambda: CodebookWeight(
+        INTEGERS % 4 - 1, torch.rand(6, 2) + 1, input_axis=-1, levels=(-1.0, 0.0, 0.3, 1.0)
+    ),
     "low_rank": lambda: LowRankWeight(INTEGERS.float(), 3),
 }
 

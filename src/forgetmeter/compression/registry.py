@@ -30,6 +30,7 @@ METHODS = Registry(
             "l1_unstructured",
             "ln_structured",
             "n_m",
+            "nf4",
             "random_structured",
             "random_unstructured",
             "round_to_nearest",
