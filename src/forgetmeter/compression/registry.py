@@ -24,6 +24,7 @@ METHODS = Registry(
             "cast",
             "drop_layers",
             "dynamic_int8",
+            "hqq",
             "int4_weight_only_torchao",
             "int8_dynamic_torchao",
             "l1_heads",
