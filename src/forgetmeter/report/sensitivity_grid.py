@@ -23,7 +23,7 @@ class SensitivityGrid:
     """The parts of one sensitivity.
 
     Attributes:
-        treatment: What was done to each part, in words.
+        treatment: What was done to each part.
         unit: What a loss is divided by, in words.
         rows: Roles or components, with their stack if there are two.
         columns: Layers.
@@ -53,9 +53,12 @@ class SensitivityGrid:
         return min(1 + int(rate / self.most * steps), steps) if part.is_loss else 0
 
 
-def treatment_in_words(found: Sensitivity, methods: Methods) -> str:
-    """Return what was done to each part: ``50% pruned``."""
-    return methods.get(found.step.method, BY_NAME).in_words(found.step)
+def treated(found: Sensitivity, methods: Methods) -> str:
+    """Return what was done to each part, in words and as in a recipe: ``50% pruned (l1_unstructured:0.5)``."""
+    words = methods.get(found.step.method, BY_NAME).in_words(found.step)
+    method, _, options = found.method.partition(":")
+    level = "" if found.level is None else f"{found.level:g}"
+    return f"{words} ({':'.join(filter(None, (method, level, options)))})"
 
 
 def sensitivity_grid(found: Sensitivity, methods: Methods) -> SensitivityGrid | None:
@@ -67,7 +70,7 @@ def sensitivity_grid(found: Sensitivity, methods: Methods) -> SensitivityGrid | 
     rows = sorted({row for row, _ in by_place})
     parts = tuple(tuple(by_place.get((row, layers)) for layers in columns) for row in rows)
     return SensitivityGrid(
-        treatment=treatment_in_words(found, methods),
+        treatment=treated(found, methods),
         unit=UNITS[found.unit],
         rows=tuple(name for *_, name in rows),
         columns=tuple(map(_layers_in_words, columns)),

@@ -1,6 +1,6 @@
 """Sensitivities as text and JSON.
 
-Covers ``report.formats.sensitivity_json`` and ``report.sensitivity_grid``.
+Covers ``report.formats.sensitivity_json``, ``report.sensitivity_grid`` and ``report.sensitivity_table``.
 """
 
 from __future__ import annotations
@@ -58,14 +58,16 @@ def test_the_table_says_where_no_loss_was_seen() -> None:
     assert list(rows) == list(LOSSES)
     assert "40.0 [30.0, 50.0]" in rows["layers[0]/feed_forward.up"]
     assert "20.0 [15.0, 25.0]" in rows["layers[0]/feed_forward.up"]
-    assert rows["layers[0]/feed_forward.up"].split()[-6:] == ["1.0", "M", "500.0", "k", "2.00", "80.0"]
-    assert ["no loss seen" in row for row in rows.values()] == [False, False, True]
+    assert rows["layers[0]/feed_forward.up"].split()[-7:] == ["seen", "1.0", "M", "500.0", "k", "2.00", "80.0"]
+    assert ["none seen" in row for row in rows.values()] == [False, False, True]
     assert not any("removed" in line for line in lines(sensitivity(LOSSES, "round_to_nearest:{}:4", removed=0)))
 
 
 def test_a_narrow_terminal_has_fewer_columns() -> None:
-    shown = lines(sensitivity(LOSSES), width=100)
-    assert max(map(len, shown)) <= 100
+    shown = lines(sensitivity(LOSSES), width=110)
+    assert any("per million removed" in line for line in shown)
+    shown = lines(sensitivity(LOSSES), width=80)
+    assert max(map(len, shown)) <= 80
     assert not any("per million removed" in line for line in shown)
     # A grid that is too wide is left out.
     many = {f"layers[{layer}]/attention": (0.2, 0.1, 0.3) for layer in range(30)}
