@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from forgetmeter.basics.visible_text import visible_line
-from forgetmeter.cli import options
+from forgetmeter.cli import options, progress
 from forgetmeter.cli.printing import print_text, text_width
-from forgetmeter.cli.progress import StageLines, progress_on
 from forgetmeter.errors import UserError
 from forgetmeter.plan import model_parts
 from forgetmeter.report.formats import sensitivity_json, sensitivity_text
@@ -56,7 +55,7 @@ def sensitivity_command(
     precision: Annotated[
         float | None,
         typer.Option(
-            help="Stop once a drop in accuracy is known to within ± this value; 4 times as much where that decides.",
+            help="How precisely a drop in accuracy is known, ±, of parts whose order is undecided; others 4 times as much.",
             show_default="0.02",
         ),
     ] = None,
@@ -131,7 +130,9 @@ def _request(
 
 def _measure(request: measuring_sensitivity.SensitivityRequest) -> bool:
     """Measure a model, print what could not be measured, and return whether no cell failed."""
-    made = measuring_sensitivity.measure_sensitivity(request, listener=StageLines(sys.stderr), complete=_complete)
+    made = measuring_sensitivity.measure_sensitivity(
+        request, listener=progress.StageLines(sys.stderr), complete=_complete
+    )
     for recipe, reason in made.unusable:
         typer.echo(visible_line(f"left out: {recipe}: {reason}"), err=True)
     for failure in made.finished.failures:
@@ -142,5 +143,5 @@ def _measure(request: measuring_sensitivity.SensitivityRequest) -> bool:
 
 
 def _complete(checked: checked_study.CheckedStudy) -> checked_study.Finished:
-    with progress_on(sys.stderr, checked) as progress:
-        return running.run_checked(checked, progress=progress)
+    with progress.progress_on(sys.stderr, checked) as shown:
+        return running.run_checked(checked, progress=shown)
