@@ -55,7 +55,7 @@ def sensitivity_command(
     precision: Annotated[
         float | None,
         typer.Option(
-            help="How precisely a drop in accuracy is known, ±, of parts whose order is undecided; others 4 times as much.",
+            help="How precisely the drop is known, ±, of parts whose order is undecided; of the others, 4 times that.",
             show_default="0.02",
         ),
     ] = None,
