@@ -55,7 +55,7 @@ def sensitivity_command(
     precision: Annotated[
         float | None,
         typer.Option(
-            help="How precisely a drop in accuracy is known, ±, of parts whose order is undecided; others 4 times as much.",
+            help="How precisely a drop is known (±) where the order of parts is undecided; elsewhere, 4 times as much.",
             show_default="0.02",
         ),
     ] = None,
