@@ -66,6 +66,7 @@ bench: install
 	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/compress_checkpoint.py --layers 4
 	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/calibrated.py
 
 bench-quick: install
 	$(BENCH) --quick

@@ -54,6 +54,7 @@ def test_packing_matches_the_library(bits: int, rows: int, columns: int, seed: i
     [
         ("llama", "round_to_nearest:overall:4"),
         ("llama", "round_to_nearest:attention:8:group_size=8"),
+        ("llama", "round_to_nearest:overall:3:clip=mse:group_size=8"),
         ("llama_tied", "round_to_nearest:head:3"),
         ("llama", "round_to_nearest:feed_forward:4+l1_unstructured:overall:0.5"),
         ("bert", "l1_unstructured:overall:0.3+round_to_nearest:overall:5"),
@@ -168,7 +169,16 @@ def test_transformers_runs_packed_integers(checkpoint: Save, tmp_path: Path) -> 
         ("llama", "svd:overall:0.5", "'svd:overall:0.5' produces none"),
         ("llama", "baseline", "'baseline' produces none"),
         ("llama", "l1_unstructured:overall:0.5", "'l1_unstructured:overall:0.5' produces none"),
-        ("llama", "round_to_nearest:attention:4+round_to_nearest:feed_forward:8", "the same bits and group size"),
+        (
+            "llama",
+            "round_to_nearest:attention:4+round_to_nearest:feed_forward:8",
+            "and those of 'round_to_nearest:attention:4' and 'round_to_nearest:feed_forward:8' differ",
+        ),
+        (
+            "llama",
+            "round_to_nearest:attention:4+nf4:feed_forward:group_size=8",
+            "supports round_to_nearest only, not 'nf4",
+        ),
         ("llama", "dynamic_int8:overall", "needs its own kernel"),
         ("t5", "round_to_nearest:overall:4", "not supported for models of type t5"),
         ("modernbert", "round_to_nearest:attention:4", "for models of type modernbert"),

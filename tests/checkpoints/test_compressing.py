@@ -34,10 +34,12 @@ Save = Callable[..., Path]
 RECIPES = {
     "cast": "cast:overall:dtype=bfloat16",
     "drop_layers": "drop_layers:layers[0]/overall:1",
+    "hqq": "hqq:overall:3:group_size=8",
     "l1_heads": "l1_heads:attention:0.25",
     "l1_unstructured": "l1_unstructured:overall:0.5",
     "ln_structured": "ln_structured:feed_forward:0.3:n=2:dim=1",
     "n_m": "n_m:overall",
+    "nf4": "nf4:overall:group_size=8",
     "random_structured": "random_structured:overall:0.3",
     "random_unstructured": "random_unstructured:overall:0.3",
     "round_to_nearest": "round_to_nearest:overall:4",
@@ -45,7 +47,9 @@ RECIPES = {
 }
 IN_STEPS = (
     "l1_unstructured:overall:0.3+round_to_nearest:overall:4",
-    "round_to_nearest:attention:3+l1_unstructured:overall:0.4",
+    "round_to_nearest:attention:3:clip=mse+l1_unstructured:overall:0.4",
+    "l1_unstructured:overall:0.3+hqq:overall:4:group_size=8+random_unstructured:attention:0.5",
+    "nf4:attention:group_size=8+round_to_nearest:feed_forward:4+l1_unstructured:overall:0.4",
     "svd:attention:0.5+n_m:overall+l1_unstructured:head:0.3",
     "random_unstructured:overall:0.2+random_structured:attention.query:0.5+l1_unstructured:overall:0.6:pool=matrix",
     "l1_unstructured:overall:0.5+drop_layers:overall:0.5+ln_structured:overall:0.2",

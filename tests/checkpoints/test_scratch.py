@@ -13,10 +13,12 @@ import torch
 
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.compression.forms.cast_weight import CastWeight
+from forgetmeter.compression.forms.codebook_weight import CodebookWeight
 from forgetmeter.compression.forms.deferred_weight import DeferredWeight
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.compression.forms.low_rank_weight import LowRankWeight
 from forgetmeter.compression.forms.rounded_weight import RoundedWeight
+from forgetmeter.compression.forms.shifted_weight import ShiftedWeight
 from forgetmeter.compression.forms.weight import DenseWeight, PartWeight, Weight
 
 INTEGERS = torch.arange(-24, 24, dtype=torch.int8).view(6, 8)
@@ -25,6 +27,17 @@ FORMS: dict[str, Callable[[], Weight]] = {
     "cast": lambda: CastWeight(DenseWeight(INTEGERS.to(torch.float16))),
     "int8": lambda: Int8Weight(INTEGERS, torch.tensor([[0.5]])),
     "rounded": lambda: RoundedWeight(INTEGERS, torch.rand(6, 2) + 1, input_axis=-1, bit_width=6),
+    "codebook": lambda: CodebookWeight(
+        INTEGERS % 4 - 1, torch.rand(6, 2) + 1, input_axis=-1, levels=(-1.0, 0.0, 0.3, 1.0)
+    ),
+    "shifted": lambda: ShiftedWeight(
+        INTEGERS.short().clamp(-1, 15),
+        torch.rand(6, 2) + 1,
+        input_axis=-1,
+        bit_width=4,
+        zero_points=torch.rand(6, 2),
+        has_zeros=True,
+    ),
     "low_rank": lambda: LowRankWeight(INTEGERS.float(), 3),
 }
 

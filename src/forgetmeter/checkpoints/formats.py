@@ -106,10 +106,11 @@ def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) ->
         methods = list(packing_methods())
         supported = "other options" if foreign.method in methods else joined(methods)
         yield f"--format compressed-tensors supports {supported} only, not '{foreign}'; choose --format dense"
-    if len({packing_of(step) for step in steps}) > 1:
+    other = next((step for step in steps if packing_of(step) != packing_of(steps[0])), None)
+    if foreign is None and other is not None:
         yield (
-            "--format compressed-tensors needs the same bits and group size in all layers; "
-            "use one of each, or choose --format dense"
+            "--format compressed-tensors needs the same bits and group size in all layers, and those of "
+            f"'{steps[0]}' and '{other}' differ; use one of each, or choose --format dense"
         )
     for step in steps:
         chosen = {matrix.parameter for matrix in step.scope.select(matrices)}

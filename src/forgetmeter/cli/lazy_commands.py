@@ -31,6 +31,7 @@ SUMMARIES = {
     "verify": "Verify a run: its files, its numbers, its models, and a sample of its answers.",
     "compress": "Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.",
     "advise": "Find the recipe that retains the most knowledge within a size limit.",
+    "sensitivity": "Measure what a model loses when each of its parts is compressed alone.",
     "list": "List methods, scopes, tasks, relations, presets and ways to name a model.",
     "standards": "Train the small reference models whose knowledge is known.",
     "data": "Download the probes' data.",

@@ -21,19 +21,23 @@ METHODS = Registry(
     {
         name: f"forgetmeter.compression.methods.{name}:METHOD"
         for name in (
+            "awq",
             "cast",
             "drop_layers",
             "dynamic_int8",
             "gptq",
+            "hqq",
             "int4_weight_only_torchao",
             "int8_dynamic_torchao",
             "l1_heads",
             "l1_unstructured",
             "ln_structured",
             "n_m",
+            "nf4",
             "random_structured",
             "random_unstructured",
             "round_to_nearest",
+            "smoothquant",
             "sparsegpt",
             "svd",
             "wanda",

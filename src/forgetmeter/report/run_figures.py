@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 
@@ -17,6 +17,7 @@ from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
 from forgetmeter.report.figures.perplexity_figure import perplexity_figure
 from forgetmeter.report.figures.recipes_figure import recipes_figure
 from forgetmeter.report.figures.retained_figure import Along, retained_figures
+from forgetmeter.report.figures.sensitivity_figure import sensitivity_figure
 from forgetmeter.report.words.recipe_words import recipe_in_words, task_label
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.measured import perplexity_names
@@ -24,6 +25,7 @@ from forgetmeter.results.foretelling import foretold
 from forgetmeter.results.frontier import MEASURES, frontiers
 from forgetmeter.results.relation_shares import relation_shares
 from forgetmeter.results.retained_curve import RetainedCurve
+from forgetmeter.results.sensitivity import Sensitivity, sensitivities
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
@@ -52,6 +54,7 @@ class RunFigures:
         foretold: How well cheap numbers rank variants by their retained share, by task.
         tasks: Forgotten share, recipes by tasks; empty with a single model and task.
         relations: Forgotten share, recipes by relations, by task.
+        sensitivity: What parts of a model lose when they are compressed alone, roles by layers, by task.
         frontier: Retained share over size or speed, by task.
     """
 
@@ -62,6 +65,7 @@ class RunFigures:
     foretold: tuple[TaskFigures, ...]
     tasks: tuple[TaskFigures, ...]
     relations: tuple[TaskFigures, ...]
+    sensitivity: tuple[TaskFigures, ...]
     frontier: tuple[TaskFigures, ...]
 
     def all(self) -> Iterable[Figure]:
@@ -72,17 +76,23 @@ class RunFigures:
 
 def run_figures(run: Run, summary: Summary, curves: Sequence[RetainedCurve]) -> RunFigures:
     """Return the figures of a run; kinds without anything to show are empty."""
-    named = _Names()
+    named, parts = _Names(), _parts(run, summary)
+    shown = {(each.model, each.task, part.recipe) for each, _ in parts for part in each.parts}
+    # A curve of one point, for each of many parts, would show less than their heat map.
+    curves = [
+        each for each in curves if len(each.points) > 1 or (each.model, each.task, each.points[0].recipe) not in shown
+    ]
     # Altair would validate every part of every chart against its schema, which is slow; the tests do that once.
     with debug_mode(False):
         return RunFigures(
             level=named(_curve_figures(summary, curves, "level")),
             removed=named(_curve_figures(summary, curves, "removed")),
-            recipes=named(_recipe_figures(summary, curves)),
+            recipes=named(_recipe_figures(summary, curves, shown)),
             perplexity=named(_perplexity_figures(summary)),
             foretold=named(_foretold_figures(summary)),
             tasks=named(_task_figures(summary)),
             relations=named(_relation_figures(run)),
+            sensitivity=named(_by_task(summary, _figures_by_task(parts))),
             frontier=named(_frontier_figures(summary)),
         )
 
@@ -116,8 +126,10 @@ def _curve_figures(summary: Summary, curves: Sequence[RetainedCurve], along: Alo
     return _by_task(summary, found)
 
 
-def _recipe_figures(summary: Summary, curves: Sequence[RetainedCurve]) -> tuple[TaskFigures, ...]:
-    drawn = {(curve.model, curve.task, point.recipe) for curve in curves for point in curve.points}
+def _recipe_figures(
+    summary: Summary, curves: Sequence[RetainedCurve], parts: Set[tuple[str, str, str]]
+) -> tuple[TaskFigures, ...]:
+    drawn = parts | {(curve.model, curve.task, point.recipe) for curve in curves for point in curve.points}
     chances = _chances(summary)
     found: dict[str, list[Figure]] = {}
     for model in dict.fromkeys(cell.model for cell in summary.cells):
@@ -226,6 +238,19 @@ def _relation_grid(run: Run, answers: Answers) -> HeatGrid | None:
     )
     words = tuple(recipe_in_words(recipe, run.study.methods) for recipe in shares.recipes)
     return HeatGrid(answers.model, answers.task, "relation", columns, words, rows)
+
+
+def _parts(run: Run, summary: Summary) -> list[tuple[Sensitivity, Figure]]:
+    """Return the sensitivities that can be drawn as heat maps, with their figures."""
+    found = ((each, sensitivity_figure(each, summary.methods)) for each in sensitivities(run, summary))
+    return [(each, figure) for each, figure in found if figure is not None]
+
+
+def _figures_by_task(parts: Iterable[tuple[Sensitivity, Figure]]) -> dict[str, list[Figure]]:
+    found: dict[str, list[Figure]] = {}
+    for each, figure in parts:
+        found.setdefault(each.task, []).append(figure)
+    return found
 
 
 def _frontier_figures(summary: Summary) -> tuple[TaskFigures, ...]:

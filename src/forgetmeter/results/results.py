@@ -20,6 +20,7 @@ from forgetmeter.results.ledger import Ledger
 from forgetmeter.results.open_ledgers import open_ledgers
 from forgetmeter.results.profile import Profile, profile
 from forgetmeter.results.retained_curve import RetainedCurve, all_curves
+from forgetmeter.results.sensitivity import Sensitivity, sensitivities
 from forgetmeter.results.standing import Standings, standings
 from forgetmeter.results.summary import Summary, summarise
 from forgetmeter.runs.run import Run, read_run
@@ -63,6 +64,11 @@ class Results:
     def frontiers(self) -> tuple[Frontier, ...]:
         """Costs and retained shares of variants, per model and task."""
         return frontiers(self.summary)
+
+    @cached_property
+    def sensitivities(self) -> tuple[Sensitivity, ...]:
+        """What each part of a model loses when it is compressed alone, per model, task, method and level."""
+        return sensitivities(self.run, self.summary)
 
     def ledgers(self, recipe: str, *, task: str | None = None, model: str | None = None) -> tuple[Ledger, ...]:
         """Return a recipe's ledgers, one per model and task.

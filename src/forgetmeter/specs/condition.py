@@ -76,11 +76,20 @@ def parse_limit(quantity: Quantity, value: object) -> float | Budget:
     """Read the limit of a condition, from YAML or the command line.
 
     Raises:
-        UserError: The value is not valid, or could mean two things, such as ``1`` for a drop.
+        UserError: The value is not valid; could mean two things, such as ``1`` for a drop; or is met never or always.
     """
+    kind = QUANTITIES[quantity]
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise UserError(f"'{shortened(str(value))}' is not a valid limit ({QUANTITIES[quantity].allowed})")
-    return QUANTITIES[quantity].parse(value if isinstance(value, str) else decimal_text(value))
+        raise UserError(f"'{shortened(str(value))}' is not a valid limit ({kind.allowed})")
+    limit = kind.parse(value if isinstance(value, str) else decimal_text(value))
+    if kind.is_minimum and limit == 0:
+        raise UserError(f"'{shortened(str(value))}' is met by every model ({kind.allowed}, above 0)")
+    if limit == (1.0 if kind.is_minimum else 0.0):
+        raise UserError(
+            f"'{shortened(str(value))}' can never be shown to hold: the interval of a model that loses nothing reaches "
+            "beyond it"
+        )
+    return limit
 
 
 def _points(text: str) -> float:

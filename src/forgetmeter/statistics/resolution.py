@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import nct, norm, t
+from scipy.stats import chi2, norm, t
 
-from forgetmeter.statistics.paired import CONFIDENCE, normal_quantile, paired_drop
+from forgetmeter.statistics.paired import CONFIDENCE, paired_drop
 from forgetmeter.statistics.strict import strict_drop
 
 _MOST = 10**9
 _ROUNDS = 4
+_SHARES = (np.arange(200) + 0.5) / 200
+"""Shares of the distribution over which powers are averaged."""
 
 
 def t_quantile(relations: float, confidence: float = CONFIDENCE) -> float:
@@ -56,22 +58,31 @@ class Expected:
 
     def half_width(self, items: int) -> float:
         """Return how far the 95% interval of the drop extends above zero, as that of a gate."""
-        return t_quantile(self.relations) * self._error(items) if self.sizes else self._above(items, 0.0)
+        over_items = self._above(items, 0.0)
+        if not self.sizes:
+            return over_items
+        deviation = math.sqrt(self.design_effect(items) * self.flips / items)
+        return max(over_items, t_quantile(self.relations) * deviation)
 
     def power(self, margin: float, items: int) -> float:
         """Return the probability that the whole 95% interval of the drop is within a margin."""
-        # Less half an item, as the number of changes is an integer.
-        half = 0.5 / items
-        if self.sizes:
-            # Over few relations, the width of the interval varies, too.
-            error = self._error(items)
-            return float(nct.sf(t_quantile(self.relations), self.relations - 1, (margin - half) / error))
-        # The largest drop that passes, from whose own interval it follows.
+        # The largest drop that passes over items, from whose own interval it follows.
         largest = 0.0
         for _ in range(_ROUNDS):
             largest = margin - self._above(items, max(largest, 0.0))
-        deviation = math.sqrt(self.flips / items)
-        return float(norm.cdf((largest - half) / deviation)) if deviation else float(largest >= 0)
+        deviation = math.sqrt(self.design_effect(items) * self.flips / items)
+        if not deviation:
+            return float(largest >= 0)
+        # Less half an item, as the number of changes is an integer.
+        passing = np.full(1, largest - 0.5 / items)
+        if self.sizes:
+            # Over few relations, the width of the interval varies, too; the gate takes the wider of both intervals. As
+            # it adds the variances of two shares, both estimated, it passes about as rarely as one over a relation less
+            # (``benchmarks/gating.py``).
+            free = self.relations - 2
+            widths = deviation * np.sqrt(chi2.ppf(_SHARES, free) / free)
+            passing = np.minimum(passing, margin - t_quantile(free + 1) * widths - 1 / items)
+        return float(norm.cdf(passing / deviation).mean())
 
     def _above(self, items: int, drop: float) -> float:
         """Return how far an interval over items extends above the observed drop."""
@@ -80,10 +91,6 @@ class Expected:
         about = {"forgotten": forgotten, "gained": changed - forgotten, "items": items, "confidence": CONFIDENCE}
         both = (interval(**about) for interval in (paired_drop, strict_drop))
         return max(each.high - each.value for each in both)
-
-    def _error(self, items: int) -> float:
-        """Return the standard error over relations, as wide as it is over items where few change."""
-        return math.sqrt(self.design_effect(items)) * self._above(items, 0.0) / normal_quantile()
 
     def needed(self, margin: float, power: float) -> int | None:
         """Return the smallest number of items with this probability; ``None`` if none below 10^9 has it.

@@ -108,6 +108,17 @@ def test_quantized_bytes_and_dtype(make_loaded):
         assert result.quantized_bytes == ATTENTION + 8 * 4 + width * others
 
 
+def test_each_role_counts_at_its_own_bits(make_loaded):
+    result = reached(
+        make_loaded(),
+        "round_to_nearest:attention:8+round_to_nearest:feed_forward:3:group_size=16+nf4:head:group_size=8",
+    )
+    units = 2 * (32 + 16 + 16 + 32)
+    quantized = ATTENTION + 4 * units + FEED_FORWARD * 3 // 8 + FEED_FORWARD // 16 * 4 + HEAD // 2 + HEAD // 8 * 4
+    assert result.quantized_bytes == quantized + 4 * (EMBEDDING + NORMS)
+    assert result.simulated
+
+
 def test_pruning_before_or_after_quantizing_counts_as_8_bits(make_loaded):
     loaded = make_loaded()
     for recipe in (

@@ -19,6 +19,7 @@ from torch import nn
 from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.calibrated import activations
 from forgetmeter.compression.calibrated.activations import Activations
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
@@ -131,10 +132,12 @@ def test_stored_states_change_nothing(recipe, monkeypatch) -> None:
     calibration = calls("decoder", vocabulary=200)
     called = []
     original = activations._StageByStage._is_same
-    monkeypatch.setattr(activations._StageByStage, "_is_same", lambda walk: called.append(original(walk)) or called[-1])
+    monkeypatch.setattr(
+        activations._StageByStage, "_is_same", lambda *args: called.append(original(*args)) or called[-1]
+    )
     quick = compress(loaded, recipe, calibration=calibration).model.state_dict()
-    assert called == [True] * loaded.model.config.num_hidden_layers
-    monkeypatch.setattr(activations._StageByStage, "_is_same", lambda _: False)
+    assert called == [True] * (loaded.model.config.num_hidden_layers - 1)
+    monkeypatch.setattr(activations._StageByStage, "_is_same", lambda *_: False)
     slow = compress(loaded, recipe, calibration=calibration).model.state_dict()
     assert all(torch.equal(quick[name], slow[name]) for name in quick)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in loaded.model.modules())
@@ -177,6 +180,22 @@ def test_influence_after_dropped_blocks() -> None:
     found = Activations(loaded.model, calls("decoder", vocabulary=200), dropped).influence([last])
     assert found.keys() == {last}
     assert not torch.tensor(list(found.values())).isnan().any()
+
+
+@pytest.mark.parametrize("method", ["wanda:overall:0.5", "awq:overall:4", "smoothquant:overall"])
+def test_inputs_that_are_not_finite_are_refused(method) -> None:
+    loaded = Loaded(make_llama(), make_tokenizer(), "decoder", "llama")
+    loaded.model.model.layers[1].post_attention_layernorm.weight.data[3] = torch.inf
+    with pytest.raises(UserError, match=r"^model\.layers\.1\.mlp\.gate_proj\.weight of llama is given NaN"):
+        compress(loaded, method, calibration=calls("decoder", vocabulary=200))
+
+
+@pytest.mark.parametrize("method", ["awq:overall:4", "smoothquant:overall"])
+def test_weights_that_are_not_finite_are_named(method) -> None:
+    loaded = Loaded(make_llama(), make_tokenizer(), "decoder", "llama")
+    loaded.model.model.layers[1].mlp.up_proj.weight.data[3] = torch.nan
+    with pytest.raises(UserError, match=r"^model\.layers\.1\.mlp\.up_proj\.weight of llama holds NaN or infinity and"):
+        compress(loaded, method, calibration=calls("decoder", vocabulary=200))
 
 
 def test_a_layer_that_no_text_reaches_is_left_for_last() -> None:

@@ -1,4 +1,4 @@
-"""Rounding to a few bits, against a loop over single weights and torch's observers.
+"""Rounding to a few bits, against loops over single weights and groups, and torch's observers.
 
 Covers ``compression.forms.rounded_weight`` and ``compression.forms.scaled_integers``.
 """
@@ -55,7 +55,7 @@ def test_every_weight_is_rounded_as_by_hand(
 ) -> None:
     values = torch.randn(rows, groups * size, generator=torch.Generator().manual_seed(seed)) * 10.0**exponent
     group_size = 0 if whole else size
-    done = transform(DenseWeight(values), bits, {"group_size": group_size})
+    done = transform(DenseWeight(values), bits, {"group_size": group_size, "clip": "max"})
     assert torch.equal(done.values(), by_hand(values, bits, group_size))
     assert (done.bits(), done.scales()) == (bits, rows * (1 if whole else groups))
 
@@ -71,7 +71,7 @@ def test_scales_match_torchs_observers(bits: int) -> None:
     )
     observer(values)
     scales, zero_points = observer.calculate_qparams()
-    done = transform(DenseWeight(values), bits, {"group_size": 0})
+    done = transform(DenseWeight(values), bits, {"group_size": 0, "clip": "max"})
     assert torch.equal(done.factors.flatten(), scales)
     assert not zero_points.any()
     faked = torch.fake_quantize_per_channel_affine(
@@ -86,12 +86,56 @@ def test_scales_match_torchs_observers(bits: int) -> None:
 @given(seed=st.integers(0, 99), bits=st.integers(2, 8))
 def test_only_clipped_weights_move_by_more_than_half_a_step(seed: int, bits: int) -> None:
     values = torch.randn(3, 12, generator=torch.Generator().manual_seed(seed))
-    done = transform(DenseWeight(values), bits, {"group_size": 4})
+    done = transform(DenseWeight(values), bits, {"group_size": 4, "clip": "max"})
     steps = done.factors.repeat_interleave(4, dim=1)
     clipped = done.integers == 2 ** (bits - 1) - 1
     limit = torch.where(clipped, 0.5001, 0.50001) * steps
     assert bool(((done.values() - values).abs() <= limit).all())
     assert len(done.values()[0, :4].unique()) <= 2**bits
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(st.integers(1, 2), st.integers(1, 3), st.sampled_from([8, 24])),
+    group_size=st.sampled_from([0, 4, 8]),
+    bits=st.integers(2, 8),
+    exponent=st.integers(-9, 9),
+    seed=st.integers(0, 999),
+)
+def test_clipped_scales_have_the_least_squared_error_of_gptqs_grid(
+    shape: tuple[int, ...], group_size: int, bits: int, exponent: int, seed: int
+) -> None:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).pow(3) * 10.0**exponent
+    whole, done = (
+        transform(DenseWeight(values), bits, {"group_size": group_size, "clip": clip}) for clip in ("max", "mse")
+    )
+    groups = values.reshape(-1, group_size or shape[-1]).double().numpy()
+    scales = zip(whole.factors.flatten().tolist(), done.factors.flatten().tolist(), strict=True)
+    for group, dequantized, (largest, chosen) in zip(groups, done.values().view(groups.shape), scales, strict=True):
+        errors = {}
+        for step in range(int(0.8 * 100)):
+            scale = max((1 - step / 100) * largest, float(np.finfo(np.float32).eps))
+            integers = np.clip(np.rint(group / scale), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+            errors[scale] = float(((integers * scale - group) ** 2).sum())
+        assert min(abs(chosen / scale - 1) for scale in errors) < 1e-6
+        assert float(((dequantized.double().numpy() - group) ** 2).sum()) <= min(errors.values()) * (1 + 1e-4)
+
+
+def test_scales_are_searched_in_pieces_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, options = torch.randn(9, 24, generator=torch.Generator().manual_seed(0)), {"group_size": 8, "clip": "mse"}
+    at_once = transform(DenseWeight(values), 3, options)
+    monkeypatch.setattr("forgetmeter.compression.methods.round_to_nearest._PIECE", 32)
+    in_pieces = transform(DenseWeight(values), 3, options)
+    assert torch.equal(at_once.factors, in_pieces.factors)
+    assert torch.equal(at_once.integers, in_pieces.integers)
+
+
+def test_zeros_stay_zero_when_clipped() -> None:
+    values = torch.zeros(2, 8)
+    values[1, ::2] = -1.0
+    done = transform(DenseWeight(values), 4, {"group_size": 4, "clip": "mse"}).values()
+    assert torch.equal(done == 0, values == 0)
+    assert torch.allclose(done, values, atol=0.01)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt_neox", "mixtral"])
@@ -152,4 +196,4 @@ def test_the_model_cannot_be_rounded_twice_and_groups_must_fit() -> None:
 
 def test_non_finite_weights_are_refused() -> None:
     with pytest.raises(UnusableWeightError, match="cannot be quantized"):
-        transform(DenseWeight(torch.tensor([[1.0, math.inf]])), 4, {"group_size": 0})
+        transform(DenseWeight(torch.tensor([[1.0, math.inf]])), 4, {"group_size": 0, "clip": "max"})

@@ -72,6 +72,18 @@ def test_each_text_has_ranges_of_its_own(name: str) -> None:
     assert Engine(quantized).sharing.level == SAMPLE.get(name, Engine(quantized).sharing.level)
 
 
+@pytest.mark.parametrize("name", ["llama as decoder", "bert as encoder", "t5 as encoder-decoder"])
+def test_so_it_has_behind_a_division_of_its_inputs(name: str) -> None:
+    plain = made(name)
+    ids = torch.arange(20, 60).view(2, 20)
+    call = {"input_ids": ids, "labels": ids} if plain.family == "encoder-decoder" else {"input_ids": ids}
+    quantized = compress(plain, "smoothquant:overall", calibration=[call])
+    gaps = (of_all(quantized, batch_tokens=4096) - expected(quantized)).abs()
+    assert gaps.median() <= 1e-5
+    assert (gaps > 1e-4).double().mean() <= ROUNDED
+    assert Engine(quantized).sharing.level == "equal lengths"
+
+
 def test_the_texts_of_an_encoder_are_limited_like_the_rows_of_its_decoder() -> None:
     plain = made("t5 as encoder-decoder")
     quantized = compress(plain, "dynamic_int8:overall")

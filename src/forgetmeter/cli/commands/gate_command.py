@@ -168,7 +168,8 @@ def _needs(planned: PlannedMargin) -> str:
     of = planned.of
     if planned.needed is None:
         return (
-            f"no number of items of {counted(of.expected.relations, 'relation')} can"
+            f"no number of items of {counted(of.expected.relations, 'relation')} can if a share of "
+            f"{of.expected.flips:.1%} flips; --seen RUN takes other figures, or --flips"
             if of.expected.relations
             else "no realistic number can"
         )
@@ -178,7 +179,7 @@ def _needs(planned: PlannedMargin) -> str:
 
 def _share(text: str) -> float:
     try:
-        return float(condition.parse_limit("retained", text))  # type: ignore[arg-type]
+        return float(condition.QUANTITIES["retained"].parse(text))  # type: ignore[arg-type]
     except UserError:
         raise UserError(f"--flips: '{text}' is not a valid share (allowed: a share such as 0.1 or 10%)") from None
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.calibrated.input_moments import InputMoments
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import installed
 from forgetmeter.models.skipping import mapped, returning
@@ -26,7 +27,7 @@ Compress = Callable[[Unit, InputMoments], Weight]
 """Returns a unit's compressed weight, given what its layer is given."""
 
 _TOLERANCE = 1e-5
-"""Largest difference of logits from stored states, as a share of the largest logit."""
+"""Largest difference from stored states of what a block returns, as a share of the largest value."""
 _FEW = 8
 """Tokens on which stored states are tested."""
 
@@ -72,13 +73,16 @@ class Activations:
             units: Weights of linear layers.
             compress: Called once per unit.
             has_products: Whether ``InputMoments.products`` are needed.
+
+        Raises:
+            UnusableWeightError: A unit cannot be compressed, or its layer is given NaN or infinity.
         """
         walk = _StageByStage(self, [self.module_of(unit) for unit in units])
         found: dict[int, Weight] = {}
         for stage in walk.stages:
             moments = walk.observe(stage, has_products=has_products)
             for place, of in moments.items():
-                found[place] = compress(units[place], of)
+                found[place] = _compressed_at(place, units[place], of, compress)
                 walk.install(units[place], found[place])
             walk.advance(stage)
         yield from (found[place] for place in range(len(units)))
@@ -166,6 +170,9 @@ class _StageByStage:
         found: dict[str, InputMoments] = {}
         watched = _Watched(found, can_stop=stage.is_block)
         with installed(self._model, self._weights), ExitStack() as watching:
+            if self._states and not self._is_same(stage):
+                self._is_skipping = False
+                self._states.clear()
             for name in dict.fromkeys(self._modules[place] for place in stage.places):
                 module = self._model.get_submodule(name)
                 found[name] = InputMoments(_inputs(module), self._model.device, has_products=has_products)
@@ -188,22 +195,22 @@ class _StageByStage:
         path, _, number = stage.module.rpartition(".")
         with installed(self._model, self._weights):
             self._states[path] = (int(number), [self._run(stage, each) for each in range(len(self._calls))])
-            self._is_skipping = self._is_same()
-        if not self._is_skipping:
-            self._states.clear()
 
-    def _is_same(self) -> bool:
-        """Whether the model computes the same from the states as from its start."""
-        whole = self._call(self._calls[-1]).logits
+    def _is_same(self, stage: Stage) -> bool:
+        """Whether a stage returns the same from the stored outputs as from the start of the model."""
+        states, self._states = self._states, {}
+        whole = self._run(stage, -1)
+        self._states = states
         try:
-            with self._skipping(-1), quiet():
-                part = self._call(self._calls[-1]).logits
+            with quiet():
+                part = self._run(stage, -1)
         except Exception:  # noqa: BLE001 - any architecture's own code may raise anything
             return False
-        return bool((whole - part).abs().max() <= _TOLERANCE * whole.abs().max())
+        pairs = zip(_tensors(whole), _tensors(part), strict=True)
+        return all(bool((one - other).abs().max() <= _TOLERANCE * one.abs().max()) for one, other in pairs)
 
     def _run(self, stage: Stage, number: int) -> Any:  # noqa: ANN401
-        """Run the model on a call until the stage is computed; return what it returned if it is a block."""
+        """Run the model on a call until the stage is computed; return what the block or the whole model returned."""
         returned: list[Any] = []
 
         def stop(_module: nn.Module, _args: object, output: Any) -> None:  # noqa: ANN401
@@ -214,7 +221,7 @@ class _StageByStage:
             if stage.is_block:
                 module = self._model.get_submodule(stage.module)
                 watching.callback(module.register_forward_hook(stop).remove)
-            self._call(self._calls[number])
+            returned.append(self._call(self._calls[number]).logits)
         return returned[0] if returned else None
 
     @contextmanager
@@ -222,9 +229,10 @@ class _StageByStage:
         """Have finished blocks return the stored output of the last of them."""
         with ExitStack() as undoing:
             for path, (last, outputs) in self._states.items():
+                # The blocks after may change it in place.
+                output = mapped(outputs[number], torch.clone)
                 for index in range(last + 1):
-                    block = self._model.get_submodule(f"{path}.{index}")
-                    undoing.enter_context(returning(block, mapped(outputs[number], torch.clone)))
+                    undoing.enter_context(returning(self._model.get_submodule(f"{path}.{index}"), output))
             yield
 
     def _ready(self, weight: Weight) -> Weight:
@@ -287,6 +295,24 @@ class _Watched:
 
 def _are_same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
+
+
+def _tensors(value: Any) -> list[Tensor]:  # noqa: ANN401
+    found: list[Tensor] = []
+    mapped(value, lambda each: found.append(each) or each)  # type: ignore[func-returns-value]
+    return [each for each in found if each.is_floating_point()]
+
+
+def _compressed_at(place: int, unit: Unit, inputs: InputMoments, compress: Compress) -> Weight:
+    """Compress a unit; errors say which one it is."""
+    if not inputs.squares.isfinite().all():
+        raise UnusableWeightError(
+            "is given NaN or infinity on the calibration texts; use an intact checkpoint", position=place
+        )
+    try:
+        return compress(unit, inputs)
+    except UnusableWeightError as error:
+        raise UnusableWeightError(error.reason, position=place) from error
 
 
 def _inputs(module: nn.Module) -> int:

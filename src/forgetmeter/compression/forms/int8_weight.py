@@ -34,7 +34,10 @@ _SMALLEST_SCALE = torch.finfo(torch.float32).eps
 class Int8Weight(ScaledIntegers):
     """8-bit weights with one scale per matrix, or one per output unit."""
 
-    has_layer = True
+    @property
+    def has_layer(self) -> bool:
+        """True."""
+        return True
 
     @property
     def is_simulated(self) -> bool:

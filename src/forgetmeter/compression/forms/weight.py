@@ -24,13 +24,16 @@ class Weight(Protocol):
 
     Attributes:
         keeps_dtype: Whether checkpoints of plain tensors store it in the dtype of its values, not in the parameter's.
-        has_layer: Whether it is installed as its own layer, made by ``layer``.
         is_recomputed: Whether values that it does not mean to change may differ by rounding.
     """
 
     keeps_dtype: ClassVar[bool] = False
-    has_layer: ClassVar[bool] = False
     is_recomputed: ClassVar[bool] = False
+
+    @property
+    def has_layer(self) -> bool:
+        """Whether it is installed as its own layer, made by ``layer``."""
+        return False
 
     @property
     def is_dropped(self) -> bool:

@@ -25,6 +25,9 @@ def gate_junit(gate: Gate, *, inconclusive: Undecided) -> str:
     for variant in gate.variants:
         name = visible_line(f"{variant.model} {variant_name(variant.recipe)}")
         suite = ElementTree.SubElement(suites, "testsuite", name=name, tests=str(len(variant.results)))
+        if gate.policy.digest is not None:
+            properties = ElementTree.SubElement(suite, "properties")
+            ElementTree.SubElement(properties, "property", name="policy.sha256", value=gate.policy.digest)
         counts = {"failure": 0, "skipped": 0}
         for each in variant.results:
             case = ElementTree.SubElement(

@@ -20,4 +20,5 @@ def gate_markdown(gate: Gate) -> str:
             cells = (str(each.check.condition), subject(each.check), observed(each), items(each), remark(each))
             lines.append(f"| {each.verdict} | {' | '.join(map(escaped, cells))} |")
         lines.append("")
+    lines += [] if gate.policy.digest is None else [f"SHA-256 of the policy: `{gate.policy.digest}`", ""]
     return "\n".join(lines)

@@ -27,10 +27,12 @@ def answer(gate: Gate) -> str:
 
 def how_to_read(gate: Gate) -> str:
     """Return what the verdicts on checks mean."""
+    digest = gate.policy.digest
     return (
         "PASS: the whole 95% interval meets the condition. FAIL: the whole interval is beyond the limit, corrected for "
         f"the number of checks ({gate.checks:,}). INCONCLUSIVE: neither; the number of items that would decide, with a "
         "probability of 80%, assumes that the true value is the observed one. A drop is in points of accuracy."
+        f"{'' if digest is None else f' SHA-256 of the policy: {digest}.'}"
     )
 
 

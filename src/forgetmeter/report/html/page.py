@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from itertools import count as numbers_from
+from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -37,6 +38,9 @@ from forgetmeter.specs.recipe import BASELINE
 
 _FIRST_DECISIONS = 6
 _PACKAGE = "forgetmeter.report.html"
+
+HeroKind = Literal["level", "sensitivity", "frontier"]
+"""Field of ``RunFigures`` with the charts of the first screen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,7 @@ def render_page(content: PageContent) -> str:
     }
     tasks = [task.task for task in content.summary.tasks]
     environment.globals["label"] = lambda task: task_label(task, tasks)
-    hero, is_pruned = _hero(content)
+    hero, hero_kind = _hero(content)
     shifts, every = shift_tables(content.summary), tables(content.summary)
     theme, script = _resource("theme.js"), _resource("page.js")
     page = environment.get_template("page.html.j2").render(
@@ -101,10 +105,11 @@ def render_page(content: PageContent) -> str:
         headlines=_by_model(content.headlines),
         remarks=remarks(content.summary),
         hero=hero,
-        is_pruned=is_pruned,
+        hero_kind=hero_kind,
         guessable={cell.task for cell in content.summary.cells if cell.chance is not None},
         level=_without(content.figures.level, hero),
         frontier=_without(content.figures.frontier, hero),
+        sensitivity=_without(content.figures.sensitivity, hero),
         figures=content.figures,
         uncompared=_uncompared(content.summary),
         is_baseline_alone=_is_baseline_alone(content.summary),
@@ -144,18 +149,21 @@ class _Drawings:
         return inline_svg(drawn.svg, prefix=f"f{next(self._numbers)}-", label=drawn.figure.alternative)
 
 
-def _hero(content: PageContent) -> tuple[tuple[TaskFigures, ...], bool]:
-    """Return one chart per model for the first screen, and whether it is a curve over pruned weights.
+def _hero(content: PageContent) -> tuple[tuple[TaskFigures, ...], HeroKind]:
+    """Return the charts of the first screen, and their kind.
 
-    It is of the first task that a baseline knows anything about; without a curve, it is the chart of sizes.
+    They are of the first task that a baseline knows anything about: curves over pruned weights, one per model; without
+    curves, all heat maps of parts; without these, the chart of sizes, one per model.
     """
     known = {each.task for each in content.headlines if each.has_knowledge}
-    groups = sorted(content.figures.level or content.figures.frontier, key=lambda group: group.task not in known)
-    if not groups:
-        return (), False
+    kinds: tuple[HeroKind, ...] = ("level", "sensitivity", "frontier")
+    kind = next((each for each in kinds if getattr(content.figures, each)), kinds[-1])
+    groups = sorted(getattr(content.figures, kind), key=lambda group: group.task not in known)
+    if not groups or kind == "sensitivity":
+        return tuple(groups[:1]), kind
     first = {figure.model: figure for figure in reversed(groups[0].figures)}
     shown = tuple(figure for figure in groups[0].figures if figure in first.values())
-    return (TaskFigures(groups[0].task, shown),), bool(content.figures.level)
+    return (TaskFigures(groups[0].task, shown),), kind
 
 
 def _uncompared(summary: Summary) -> str:
