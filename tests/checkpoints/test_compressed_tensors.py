@@ -177,7 +177,7 @@ def test_transformers_runs_packed_integers(checkpoint: Save, tmp_path: Path) -> 
         (
             "llama",
             "round_to_nearest:attention:4+nf4:feed_forward:group_size=8",
-            "supports round_to_nearest only, not 'nf4",
+            "supports gptq and round_to_nearest only, not 'nf4",
         ),
         ("llama", "dynamic_int8:overall", "needs its own kernel"),
         ("t5", "round_to_nearest:overall:4", "not supported for models of type t5"),

@@ -38,6 +38,13 @@ def options(**changed):
     return {name: option.default for name, option in METHOD.declaration.options.items()} | changed
 
 
+def nearest(weight, bits, group_size):
+    step = parse_recipe(f"round_to_nearest:overall:{bits}:group_size={group_size}").steps[0]
+    return round_to_nearest.transform(
+        DenseWeight(weight), bits, round_to_nearest.METHOD.declaration.values(step)
+    ).values()
+
+
 def scale_and_zero(group, bits, symmetric):
     """Return the grid of one output unit's group; its integers start at 0."""
     least, most = min(0.0, float(group.min())), max(0.0, float(group.max()))
@@ -101,8 +108,8 @@ def test_weights_are_those_of_the_equations(bits, changed, symmetric) -> None:
     assert found.bits() == bits
     groups = weight.shape[1] // (changed.get("group_size") or weight.shape[1])
     assert found.scales() == len(weight) * groups
-    nearest = round_to_nearest.transform(DenseWeight(weight), bits, {"group_size": changed.get("group_size", 0)})
-    assert output_error(weight, found.values(), inputs) < output_error(weight, nearest.values(), inputs)
+    plain = nearest(weight, bits, changed.get("group_size", 0))
+    assert output_error(weight, found.values(), inputs) < output_error(weight, plain, inputs)
 
 
 @pytest.mark.parametrize("inputs", [torch.zeros(0, 32), torch.zeros(3, 32)])
@@ -110,9 +117,7 @@ def test_weights_are_those_of_the_equations(bits, changed, symmetric) -> None:
 def test_a_layer_without_inputs_is_rounded_to_nearest(inputs, size) -> None:
     weight, _ = layer()
     found = compress(weight, moments_of(inputs), 3, options(group_size=size))
-    assert torch.equal(
-        found.values(), round_to_nearest.transform(DenseWeight(weight), 3, {"group_size": size}).values()
-    )
+    assert torch.equal(found.values(), nearest(weight, 3, size))
     shifted = compress(weight, moments_of(inputs), 3, options(group_size=size, symmetric=False)).values()
     for row, new in zip(weight, shifted, strict=True):
         for group, of in zip(row.split(size or 32), new.split(size or 32), strict=True):
