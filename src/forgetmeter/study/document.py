@@ -10,13 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from forgetmeter.basics.processor import processor_name
-from forgetmeter.compression.applying import recipe_problems
+from forgetmeter.compression.registry import needs_texts
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
 from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.identity import NOISE_FLOOR
 from forgetmeter.runs.run_store import SCHEMA_VERSION
-from forgetmeter.scoring import calibration
+from forgetmeter.scoring.calibration_texts import text_digest
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 
@@ -65,11 +65,7 @@ def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[st
             "seed": evaluation.seed,
             "dtype": evaluation.dtype,
             **evaluation.prompting,
-            **(
-                {"calibration": _calibration(study)}
-                if any(map(recipe_problems.needs_activations, _applied(study)))
-                else {}
-            ),
+            **({"calibration": _calibration(study)} if any(map(needs_texts, _applied(study))) else {}),
         },
     }
 
@@ -82,7 +78,7 @@ def _applied(study: Study) -> Iterator[Recipe]:
 def _calibration(study: Study) -> dict[str, Any]:
     settings = study.evaluation.calibration
     models = map(str, study.references)
-    texts = {where: calibration.text_digest(settings, model) for model in models if (where := settings.of(model))}
+    texts = {where: text_digest(settings, model) for model in models if (where := settings.of(model))}
     return {**asdict(settings), "sha256": texts}
 
 
