@@ -12,8 +12,10 @@ import pytest
 from forgetmeter.compression import registry
 from forgetmeter.compression.method import MatrixMethod
 from forgetmeter.compression.methods import l1_unstructured
+from forgetmeter.compression.registry import METHODS, load_method, needs_texts
 from forgetmeter.errors import UserError
 from forgetmeter.specs.method import MethodDeclaration
+from forgetmeter.specs.recipe import parse_recipe
 
 
 @pytest.fixture
@@ -70,3 +72,13 @@ def test_a_plug_in_must_go_by_the_name_it_declares(plug_in):
     plug_in("mine", declared="yours")
     with pytest.raises(UserError, match="calls itself 'yours'"):
         registry.load_method("mine")
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.built_in))
+def test_methods_that_need_texts_are_known_without_importing_them(name) -> None:
+    method = load_method(name)
+    level = {"none": "", "fraction": ":0.5", "bits": ":4"}[method.declaration.level]
+    choices = [(key, value) for key, option in method.declaration.options.items() for value in option.allowed]
+    for option in ["", *(f":{key}={str(value).lower()}" for key, value in choices)]:
+        recipe = parse_recipe(f"{name}:overall{level}{option}")
+        assert needs_texts(recipe) == method.needs_activations(method.declaration.values(recipe.steps[0])), option

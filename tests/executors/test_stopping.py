@@ -1,6 +1,7 @@
 """Asking that stops once a drop is known: from the option to the tables.
 
-Covers ``executors.cell_answers``, ``statistics.asking_order`` and ``results.compared.stopped``.
+Covers ``executors.cell_answers``, ``statistics.asking_order``, ``statistics.stopping_rule`` and
+``results.compared.stopped``.
 """
 
 from __future__ import annotations

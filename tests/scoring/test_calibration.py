@@ -1,4 +1,7 @@
-"""Calibration texts as inputs of models."""
+"""Calibration texts as inputs of models.
+
+Covers ``scoring.calibration_texts``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from forgetmeter.config.study import CalibrationSettings
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
-from forgetmeter.scoring.calibration import calibration_calls, text_digest
+from forgetmeter.scoring.calibration import calibration_calls
+from forgetmeter.scoring.calibration_texts import text_digest
 
 TEXT = "One sentence follows another, and the third ends it.\n\n" * 40
 

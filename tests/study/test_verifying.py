@@ -1,7 +1,8 @@
 """Verifying a run: whatever is altered in it is found.
 
 Covers ``study.asking_again``, ``runs.file_checks``, ``results.checks.recomputed``, ``results.checks.row_checks``,
-``results.checks.measured_checks``, ``results.checks.size_checks``,
+``results.checks.measured_checks``, ``results.checks.size_checks``, ``results.checks.table_checks``,
+``results.checks.stopped_checks``,
 ``report.report_checks`` and ``cli.commands.verify_command``.
 """
 
@@ -626,6 +627,156 @@ def test_runs_of_earlier_versions_hold(tmp_path, name) -> None:
     assert verify(tmp_path).problems == ()
 
 
+def extracted(name, folder):
+    with zipfile.ZipFile(EARLIER / f"{name}.zip") as archive:
+        archive.extractall(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["schema_1_first", "schema_1_with_methods", "schema_2_first"])
+def test_files_without_digests_are_not_said_to_be_as_they_were_written(tmp_path, name) -> None:
+    count = len(files(extracted(name, tmp_path)))
+    found = verify(tmp_path)
+    assert [each for each in found.holds if "written" in each] == []
+    (said,) = (each for each in found.unchecked if "digest" in each)
+    assert said == (f"whether {count} files are as they were written: an earlier version wrote them without digests")
+
+
+def test_footers_that_digests_leave_out_are_not_said_to_be_as_they_were_written(tmp_path) -> None:
+    found = verify(extracted("schema_3_first", tmp_path))
+    assert found.holds[0] == "what has a digest is as it was written"
+    assert found.unchecked[0] == "the footers of 4 tables: an earlier version's digests leave them out"
+
+
+@pytest.mark.parametrize("seed", range(FLIPS))
+def test_a_flipped_byte_of_a_file_without_a_digest_is_a_problem_or_is_not_checked(tmp_path, seed) -> None:
+    extracted("schema_2_first", tmp_path)
+    chance = random.Random(seed)
+    file = chance.choice([path for path in files(tmp_path) if path.suffix == ".parquet"])
+    content = bytearray(file.read_bytes())
+    # Most flips in a header of a page make the file unreadable.
+    place = chance.randrange(4, 200) if seed % 2 else chance.randrange(len(content))
+    content[place] ^= chance.randrange(1, 256)
+    file.write_bytes(content)
+    found = verify(tmp_path)
+    assert found.problems or any("without digests" in each for each in found.unchecked)
+
+
+@pytest.mark.parametrize("folder", ["items", "variants"])
+def test_a_table_without_a_digest_that_cannot_be_read_is_one_problem(tmp_path, folder) -> None:
+    extracted("schema_2_first", tmp_path)
+    file = next((tmp_path / folder).rglob("*.parquet"))
+    content = bytearray(file.read_bytes())
+    content[4:40] = bytes(36)
+    file.write_bytes(content)
+    problems = verify(tmp_path).problems
+    (problem,) = (each for each in problems if str(file.relative_to(tmp_path)) in each)
+    assert "cannot be checked (" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "is_judged"),
+    [
+        ("correct", True),
+        ("prediction", True),
+        ("gold", True),
+        ("item_id", True),
+        ("recipe", True),
+        ("loglikelihoods", True),
+        ("loglikelihoods", False),
+        ("token_values", False),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["baseline", PRUNED])
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_missing_values_are_problems(copy, recipe, name, is_judged, is_inside) -> None:
+    def change(table, facts):
+        first, *others = table[name].to_pylist()
+        value = [None, *first[1:]] if is_inside and isinstance(first, list) else None
+        return with_column(table, name, [value, *others]), facts
+
+    rewritten(outcomes_of(copy, recipe, is_judged=is_judged), change)
+    assert verify(copy).problems
+
+
+@pytest.mark.parametrize("task", ["facts", "divergence"])
+@pytest.mark.parametrize("name", [*(field.name for field in ITEMS_SCHEMA)])
+def test_missing_values_of_items_are_problems(copy, task, name) -> None:
+    (path,) = (each for each in (copy / "items").iterdir() if each.name.startswith(task))
+    rewritten(path, lambda table, facts: (with_column(table, name, [None, *table[name].to_pylist()[1:]]), facts))
+    assert any(name in problem or "is not as it was written" in problem for problem in verify(copy).problems)
+
+
+@pytest.mark.parametrize("is_judged", [True, False])
+def test_answers_that_are_said_to_be_of_another_kind_of_task_are_problems(copy, is_judged) -> None:
+    path = outcomes_of(copy, PRUNED, is_judged=is_judged)
+    rewritten(path, lambda table, facts: (table, {**facts, "judged": not is_judged}))
+    assert verify(copy).problems
+
+
+@pytest.mark.parametrize("value", ["x", [1], {}, -1, True])
+@pytest.mark.parametrize("name", ["cut", "dropped", "metrics", "precision", "not_numbers", "judged", "rows"])
+def test_facts_of_another_kind_end_in_no_traceback(copy, name, value) -> None:
+    rewritten(outcomes_of(copy, PRUNED), lambda table, facts: (table, {**facts, name: value}))
+    verify(copy)
+
+
+@pytest.mark.parametrize("name", ["gold", "choices"])
+def test_an_unexpected_value_is_a_problem_of_its_file(copy, name) -> None:
+    (path,) = (each for each in (copy / "items").iterdir() if each.name.startswith("facts"))
+
+    def change(table, facts):
+        values = table[name].to_pylist()
+        return with_column(table, name, [[10**6] if name == "gold" else [] for _ in values]), facts
+
+    rewritten(path, change)
+    found = verify(copy).problems
+    assert any("cannot be checked" in each for each in found) or name == "choices"
+
+
+def test_a_cell_that_did_not_stop_early_cannot_state_that_it_did(copy) -> None:
+    def change(table, facts):
+        table = table.filter(table["correct"])
+        return table, {**facts, "rows": len(table), "metrics": {}, "precision": 0.03}
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    (problem,) = verify(copy).problems
+    assert problem.endswith("its answers are not those of the items that were asked first")
+
+
+@pytest.mark.parametrize(("recipe", "is_judged"), [("baseline", True), (PRUNED, False)])
+def test_a_cell_that_never_stops_early_cannot_state_that_it_did(copy, recipe, is_judged) -> None:
+    path = outcomes_of(copy, recipe, is_judged=is_judged)
+    rewritten(path, lambda table, facts: (table, {**facts, "precision": 0.03}))
+    (problem,) = verify(copy).problems
+    assert problem.endswith("it states that asking stopped early, which it never does there")
+
+
+def test_deleted_sizes_are_found(copy) -> None:
+    forged(variant_of(copy, PRUNED), lambda document: document.pop("reached"))
+    (problem,) = verify(copy).problems
+    assert problem.startswith(f"the record of {PRUNED} (")
+    assert problem.endswith(" lacks its counts of weights and its sizes")
+
+
+def test_a_deleted_list_of_variants_is_found(copy) -> None:
+    forged(copy / "study.json", lambda document: document.pop("variants"))
+    assert verify(copy).problems == ("study.json lists no variants",)
+
+
+def test_a_run_that_may_be_unfinished_is_said_to_be(copy) -> None:
+    assert verify(copy).notes == ()
+    for recipe in ("baseline", PRUNED):
+        outcomes_of(copy, recipe).unlink()
+    found = verify(copy)
+    (note,) = found.notes
+    assert "`forgetmeter run`" in note
+    done = command(copy)
+    assert done.returncode == 1
+    assert f"note: {note}" in done.stdout
+    assert json.loads(command(copy, "--json").stdout)["notes"] == [note]
+
+
 @pytest.mark.parametrize("model", ["encoder", "encoder-decoder"])
 def test_other_architectures_and_runs_that_stopped_early_hold(tmp_path, model) -> None:
     recipes = ["drop_layers:overall:0.4+dynamic_int8:overall", "l1_unstructured:cross_attention:0.5", "svd:head:0.5"]
@@ -639,6 +790,38 @@ def test_other_architectures_and_runs_that_stopped_early_hold(tmp_path, model) -
     forgetmeter.run(study)
     assert any(cell.precision is not None for cell in forgetmeter.open_run(tmp_path / "run").run.cells)
     assert verify(tmp_path / "run").problems == ()
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run with a cell that stopped early, whose study has no precision."""
+    location = tmp_path_factory.mktemp("stopped") / "run"
+    study = {"models": ["standard:decoder"], "recipes": [PRUNED], "output": str(location)}
+    study |= {"tasks": ["facts:relations=country_capital:templates=0"]}
+    forgetmeter.run({**study, "evaluation.precision": 0.3})
+    assert [cell.precision for cell in forgetmeter.open_run(location).run.cells] == [None, 0.3]
+    assert verify(location).problems == ()
+    return location
+
+
+@pytest.mark.parametrize(
+    ("forge", "what"),
+    [
+        (lambda table: table.filter(table["correct"]), "not those of the items that were asked first"),
+        (lambda table: table.slice(1), "not those of the items that were asked first"),
+        (lambda table: table, "and its answers give ±0."),
+    ],
+)
+def test_answers_deleted_from_a_cell_that_stopped_early_are_found(stopped, tmp_path, forge, what) -> None:
+    copy = shutil.copytree(stopped, tmp_path / "run")
+
+    def change(table, facts):
+        forged_table = forge(table)
+        precision = facts["precision"] / (10 if len(forged_table) == len(table) else 1)
+        return forged_table, {**facts, "rows": len(forged_table), "metrics": {}, "precision": precision}
+
+    rewritten(outcomes_of(copy, PRUNED), change)
+    assert any(what in problem for problem in verify(copy).problems)
 
 
 def test_a_study_that_cannot_be_read_is_a_problem(copy) -> None:

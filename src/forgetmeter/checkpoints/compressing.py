@@ -44,7 +44,8 @@ from forgetmeter.models.files.small_files import companions, copy_companions, si
 from forgetmeter.models.files.writer import CheckpointWriter, write_text
 from forgetmeter.models.on_disk.quantization import quantized_problem
 from forgetmeter.records.variant import Reached
-from forgetmeter.scoring.calibration import calibration_calls, text_digest
+from forgetmeter.scoring.calibration import calibration_calls
+from forgetmeter.scoring.calibration_texts import text_digest
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 from forgetmeter.specs.role import Block, Matrix

@@ -45,6 +45,8 @@ METHODS = Registry(
     },
 )
 """The methods: a plug-in's entry point is ``NAME = "package.module:METHOD"``."""
+_CALIBRATED = ("awq", "gptq", "smoothquant", "sparsegpt", "wanda")
+_CHOOSING = (("drop_layers", ("by", "influence")),)
 
 
 def method_names() -> tuple[str, ...]:
@@ -76,6 +78,17 @@ def declared_problems(step: Step) -> list[str]:
         return load_method(step.method).declaration.problems(step)
     except UserError as error:
         return [str(error)]
+
+
+def needs_texts(recipe: Recipe) -> bool:
+    """Return whether a step of a recipe needs activations; imports no built-in method, which takes seconds."""
+    for step in recipe.steps:
+        if step.method in METHODS.built_in:
+            if step.method in _CALIBRATED or any((step.method, option) in _CHOOSING for option in step.options):
+                return True
+        elif (method := load_method(step.method)).needs_activations(method.declaration.values(step)):
+            return True
+    return False
 
 
 def packing_methods() -> Iterator[str]:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Outcome
-from forgetmeter.statistics.anytime import Drawn, anytime_interval
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
-
-_FIRST = 64
-"""Items of the first part."""
-_GROWTH = 0.2
-"""Items of each further part, as a share of those before it."""
+from forgetmeter.statistics.stopping_rule import parts_of, precision_reached
 
 
 class Stopping:
@@ -38,29 +31,11 @@ class Stopping:
         self._units = [[asked[place] for place in unit] for unit in units_in_order(keys, seed=seed)]
 
     def parts(self) -> Iterator[list[int]]:
-        """Yield the indices of the items to ask next, in parts of whole units (items or, if enough, relations)."""
-        asked, part = 0, list[int]()
-        for unit in self._units:
-            part = part + unit
-            if len(part) >= max(_FIRST, asked * _GROWTH):
-                asked += len(part)
-                yield part
-                part = []
-        if part:
-            yield part
+        """Return the indices of the items to ask next, in parts of whole units (items or, if enough, relations)."""
+        return parts_of(self._units)
 
     def is_known(self, outcomes: Sequence[Outcome]) -> bool:
         """Return whether the drop on the items asked so far is known precisely enough."""
         after = {outcome.item_id: bool(outcome.correct) for outcome in outcomes}
-        paired = [[each for place in unit if (each := self._ids[place]) in after] for unit in self._units]
-        interval = anytime_interval(
-            Drawn(
-                np.array([sum(self._before[each] - after[each] for each in unit) for unit in paired], dtype=np.float64),
-                np.array([len(unit) for unit in paired], dtype=np.float64),
-                low=-1,
-                high=1,
-                largest=max(map(len, self._units)),
-                aim=self._precision,
-            )
-        )
-        return (interval.high - interval.low) / 2 <= self._precision
+        units = [[self._ids[place] for place in unit] for unit in self._units]
+        return precision_reached(units, self._before, after, aim=self._precision) <= self._precision

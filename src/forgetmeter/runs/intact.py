@@ -92,10 +92,11 @@ class IntactFiles:
 
 def first_digested(folder: RunFolder, paths: Iterable[str]) -> str | None:
     """Return the first of these files of a run that has a digest; ``None`` if none has."""
-    return next((path for path in paths if _has_digest(path, folder.read(path))), None)
+    return next((path for path in paths if has_digest(path, folder.read(path))), None)
 
 
-def _has_digest(path: str, content: bytes) -> bool:
+def has_digest(path: str, content: bytes) -> bool:
+    """Return whether one of a run's files has a digest, right or wrong; false if it is damaged."""
     if not layout.is_table(path):
         return carries_digest(content)
     with suppress(*UNREADABLE):

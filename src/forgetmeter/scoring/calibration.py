@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import groupby
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from forgetmeter.config.study import FACTS, PYTHON, CalibrationSettings
+from forgetmeter.config.study import FACTS, CalibrationSettings
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loaded import Loaded
-from forgetmeter.probes.loading import load_task
-from forgetmeter.probes.on_text.text_file import read_text_file
 from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.scoring.calibration_texts import calibration_texts
 from forgetmeter.scoring.tokens.tokenization import added_tokens
 
-_FACTS_TASK = "facts:templates=0"
 _TOKENS_PER_CALL = 4096
-_LONGEST_TOKEN = 16
-"""Letters read of the text for each token that is needed."""
 _MOST_UNKNOWN = 0.2
 """Share of unknown tokens above which a text is refused."""
 
@@ -55,20 +49,11 @@ def calibration_calls(model: Loaded | Checkpoint, settings: CalibrationSettings)
     return calls
 
 
-def text_digest(settings: CalibrationSettings, model: str) -> str:
-    """Return the SHA-256 of the text that a model with this name would be given.
-
-    Raises:
-        UserError: The text cannot be read.
-    """
-    return hashlib.sha256("\n\n".join(_texts(settings, model)).encode(errors="surrogatepass")).hexdigest()
-
-
 def _sequences(model: Loaded | Checkpoint, settings: CalibrationSettings, longest: int) -> list[list[int]]:
     tokenizer, added = model.tokenizer, added_tokens(model.tokenizer)
     after = () if model.family == "decoder" else added.after
     room = longest - len(added.before) - len(after)
-    texts, where = _texts(settings, model.name), settings.of(model.name)
+    texts, where = calibration_texts(settings, model.name), settings.of(model.name)
     encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     ids = [token for each in encoded for token in each]
     unknown = ids.count(tokenizer.unk_token_id) if tokenizer.unk_token_id is not None else 0
@@ -88,25 +73,3 @@ def _sequences(model: Loaded | Checkpoint, settings: CalibrationSettings, longes
             "sequences (calibration: {text: PATH, sequences: N, length: N})"
         )
     return [[*added.before, *piece, *after] for piece in pieces]
-
-
-def _texts(settings: CalibrationSettings, model: str) -> Sequence[str]:
-    where = settings.of(model)
-    if where == FACTS:
-        return [item.cloze.filled(item.choices[item.gold[0]]) for item in load_task(_FACTS_TASK).items]
-    if where == PYTHON:
-        return _documentation()
-    texts = read_text_file(Path(where).expanduser())
-    whole = "\n\n".join(text for text in texts if text is not None)
-    return [whole[: settings.sequences * settings.length * _LONGEST_TOKEN]]
-
-
-def _documentation() -> Sequence[str]:
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:
-        raise UserError(
-            "this Python comes without its documentation (pydoc_data), which calibration reads by default; give a text "
-            "(calibration: {text: PATH})"
-        ) from None
-    return [text for _, text in sorted(topics.items())]

@@ -10,13 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from forgetmeter.basics.processor import processor_name
-from forgetmeter.compression.applying.recipe_problems import needs_activations
+from forgetmeter.compression.registry import needs_texts
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
 from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.identity import NOISE_FLOOR
 from forgetmeter.runs.run_store import SCHEMA_VERSION
-from forgetmeter.scoring.calibration import text_digest
+from forgetmeter.scoring.calibration_texts import text_digest
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 
@@ -65,7 +65,7 @@ def _identity(study: Study, identities: Mapping[ModelReference, str]) -> dict[st
             "seed": evaluation.seed,
             "dtype": evaluation.dtype,
             **evaluation.prompting,
-            **({"calibration": _calibration(study)} if any(map(needs_activations, _applied(study))) else {}),
+            **({"calibration": _calibration(study)} if any(map(needs_texts, _applied(study))) else {}),
         },
     }
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from forgetmeter.basics.plural import counted, listed
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import locate
 from forgetmeter.report.report_checks import check_report
 from forgetmeter.results.checks.recomputed import number_problems
-from forgetmeter.runs.file_checks import edited_records, file_problems
+from forgetmeter.results.checks.table_checks import or_error
+from forgetmeter.runs import layout
+from forgetmeter.runs.file_checks import edited_records, file_problems, find_undigested, is_unfinished
 from forgetmeter.runs.run import Run, read_run
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import parse_model_reference
+
+_UNFINISHED = (
+    "answers are missing: the run may be in progress or unfinished; `forgetmeter run` with the same study finishes it"
+)
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,14 @@ class Verification:
         holds: What was checked and holds.
         unchecked: What could not be checked, and why.
         is_sampled: Whether every variant was asked the sample again, if one was requested.
+        notes: What may explain the problems, and what to do about it.
     """
 
     problems: tuple[str, ...]
     holds: tuple[str, ...]
     unchecked: tuple[str, ...]
     is_sampled: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def verify(
@@ -65,18 +74,22 @@ def verify(
     if not store.has_study():
         store.read_study()
     paths = store.folder.list()
-    problems, holds = list(edited_records(store.folder, paths)), list[str]()
+    problems, holds = list(or_error(layout.STUDY, partial(edited_records, store.folder, paths))), list[str]()
     reported, others = check_report(store.folder, paths)
     unchecked = [f"{listed(others, 3)}: not part of the run, nor of a report with checksums"] if others else []
     try:
         run = read_run(place)
-    except UserError as error:
+    except Exception as error:  # noqa: BLE001 - an altered file may contradict anything that reading relies on
+        why = str(error) if isinstance(error, UserError) else f"the run cannot be read ({one_line(error)})"
         unchecked.append("its numbers, models and answers, as it cannot be read")
-        return Verification((*problems, str(error), *reported), (), tuple(unchecked), is_sampled=not sample)
-    problems += [*file_problems(run, paths), *reported]
-    if not problems:
-        holds.append("every file is as it was written")
-    wrong = list(number_problems(run))
+        return Verification((*problems, why, *reported), (), tuple(unchecked), is_sampled=not sample)
+    problems += [*or_error("its list of files", partial(file_problems, run, paths)), *reported]
+    undigested = find_undigested(run, paths)
+    unchecked += undigested.sentences
+    if not problems and not undigested.is_all:
+        what = "what has a digest" if undigested.files or undigested.footers else "every file"
+        holds.append(f"{what} is as it was written")
+    wrong = list(or_error("its numbers", partial(number_problems, run)))
     problems += wrong
     if not wrong:
         holds.append(f"the numbers of {counted(len(run.cells), 'cell')} follow from the answers")
@@ -108,7 +121,8 @@ def verify(
             problems += again.problems
             unchecked += again.unasked
             holds += again.holds
-    return Verification(tuple(problems), tuple(holds), tuple(unchecked), is_sampled=left == len(unchecked))
+    notes = (_UNFINISHED,) if is_unfinished(run, paths) else ()
+    return Verification(tuple(problems), tuple(holds), tuple(unchecked), left == len(unchecked), notes)
 
 
 def _models(run: Run) -> tuple[list[str], int, dict[str, str]]:

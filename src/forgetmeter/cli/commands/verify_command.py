@@ -38,14 +38,28 @@ def verify_command(
         run, sample=sample, seed=seed, task_folders=task_folder or (), data=data, progress=StageLines(sys.stderr)
     )
     if json:
-        lists = {"problems": found.problems, "holds": found.holds, "unchecked": found.unchecked}
+        lists = {
+            "problems": found.problems,
+            "holds": found.holds,
+            "unchecked": found.unchecked,
+            "notes": found.notes,
+        }
         print_text(to_json({"schema_version": 1, "run": run, **lists, "is_sampled": found.is_sampled}).decode())
     else:
-        for name, sentences in (("holds", found.holds), ("not checked", found.unchecked), ("WRONG", found.problems)):
+        for name, sentences in _sentences(found):
             for sentence in sentences:
                 typer.echo(visible_line(f"{name}: {sentence}"))
         typer.echo(visible_line(f"{run}: {_conclusion(found)}"))
     raise typer.Exit(_DOES_NOT_HOLD if found.problems else 0 if found.is_sampled else _NOT_ASKED)
+
+
+def _sentences(found: verifying.Verification) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return (
+        ("holds", found.holds),
+        ("not checked", found.unchecked),
+        ("WRONG", found.problems),
+        ("note", found.notes),
+    )
 
 
 def _conclusion(found: verifying.Verification) -> str:

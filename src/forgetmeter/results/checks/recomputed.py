@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from forgetmeter.basics.plural import counted
+from forgetmeter.errors import UserError
 from forgetmeter.probes.by_relation import relation_means
 from forgetmeter.probes.lm_eval.judging import SHARES
 from forgetmeter.probes.on_text.divergence import DIVERGENCE, LARGEST
@@ -20,8 +21,11 @@ from forgetmeter.records.noise import Noise
 from forgetmeter.results.checks.measured_checks import measured_problems
 from forgetmeter.results.checks.row_checks import CheckedItems, numbers, read_checked_items, row_problems
 from forgetmeter.results.checks.size_checks import size_problems
+from forgetmeter.results.checks.stopped_checks import stopped_problems
+from forgetmeter.results.checks.table_checks import NotCheckedError, check_items, or_error, read_outcomes
 from forgetmeter.runs.run import Run
-from forgetmeter.runs.stored import StoredCell
+from forgetmeter.runs.stored import StoredCell, StoredItems
+from forgetmeter.runs.tables.metadata import UNREADABLE
 from forgetmeter.runs.tables.outcomes_table import KEYS, METRIC, TOKEN_VALUES
 from forgetmeter.specs.recipe import BASELINE, canonical
 
@@ -36,34 +40,87 @@ def number_problems(run: Run) -> Iterator[str]:
     agree, also with the baseline's; the metrics of a cell, where they are known to be means, are those of its answers;
     the noise floor is possible with the baseline's margins; and sizes follow from the counts that are stored with them.
     """
-    imported = bool(run.study.origins)
-    tasks = {each.task: each for each in run.tasks}
-    questions = {
-        name: read_checked_items(each, run.read(each.path), is_imported=imported) for name, each in tasks.items()
-    }
-    unasked = _Unanswered(run, questions)
-    baselines = {(cell.model, cell.task): cell for cell in run.cells if cell.recipe == BASELINE}
+    questions: dict[str, CheckedItems] = {}
+    for each in run.tasks:
+        yield from or_error(each.path, partial(_read_items, run, each, questions))
+    checks = _CellChecks(run, questions)
     for cell in run.cells:
-        table = _outcomes(run, cell)
-        own = questions.get(cell.task)
-        primary = tasks[cell.task].judged[0] if cell.task in tasks else ""
-        problems = [*unasked.problems(cell, table), *_wrong_labels(table, cell), *_wrong_counts(table, cell, own)]
-        if cell.is_judged:
-            problems += row_problems(table, own, primary)
-        else:
-            baseline = baselines.get((cell.model, cell.task))
-            before = None if baseline is None or baseline.is_judged else _outcomes(run, baseline)
-            problems += measured_problems(table, own, before, str(run.study.settings.get("dtype")))
-        problems += _wrong_metrics(table, cell, own, primary)
-        noise = run.noise.get((cell.model, cell.task)) if cell.recipe == BASELINE else None
-        if noise is not None and _is_impossible(noise, table, cell, own):
-            problems.append("its noise floor contradicts its answers and their margins")
+        problems = or_error(cell.path, partial(checks.problems, cell))
         yield from (f"{cell.recipe} ({cell.model}) on {cell.task}: {problem}" for problem in problems)
     yield from size_problems(run)
 
 
+def _read_items(run: Run, stored: StoredItems, into: dict[str, CheckedItems]) -> Iterator[str]:
+    content = run.read(stored.path)
+    try:
+        check_items(content)
+    except NotCheckedError as error:
+        yield f"{stored.path}: {error}"
+    else:
+        into[stored.task] = read_checked_items(stored, content, is_imported=bool(run.study.origins))
+
+
+class _CellChecks:
+    """Checks each cell, beside its task's items and its baseline's answers."""
+
+    def __init__(self, run: Run, questions: Mapping[str, CheckedItems]) -> None:
+        self._run, self._questions = run, questions
+        self._primary = {each.task: each.judged[0] for each in run.tasks}
+        self._baselines = {(cell.model, cell.task): cell for cell in run.cells if cell.recipe == BASELINE}
+        self._unasked = _Unanswered(run, questions)
+
+    def problems(self, cell: StoredCell) -> Iterator[str]:
+        run, own, primary = self._run, self._questions.get(cell.task), self._primary.get(cell.task, "")
+        table = _outcomes(run, cell)
+        undecided = table["correct"].null_count if cell.is_judged else 0
+        if undecided:
+            yield f"{counted(undecided, 'answer')} that {'is' if undecided == 1 else 'are'} neither right nor wrong"
+            return
+        yield from self._unasked.problems(cell, table)
+        yield from _wrong_labels(table, cell)
+        yield from _wrong_counts(table, cell, own)
+        if cell.is_judged:
+            yield from row_problems(table, own, primary)
+        else:
+            before = self._before(cell, is_judged=False)
+            yield from measured_problems(table, own, before, str(run.study.settings.get("dtype")))
+        yield from self._stopped(cell, table)
+        yield from _wrong_metrics(table, cell, own, primary)
+        noise = run.noise.get((cell.model, cell.task)) if cell.recipe == BASELINE else None
+        if noise is not None and _is_impossible(noise, table, cell, own):
+            yield "its noise floor contradicts its answers and their margins"
+
+    def _before(self, cell: StoredCell, *, is_judged: bool) -> Any | None:  # noqa: ANN401 - of arrow
+        """Return the baseline's answers; ``None`` if there are none, or if a problem of theirs is found by itself."""
+        baseline = self._baselines.get((cell.model, cell.task))
+        if baseline is not None and baseline.is_judged == is_judged:
+            with suppress(NotCheckedError, *UNREADABLE):
+                return _outcomes(self._run, baseline)
+        return None
+
+    def _stopped(self, cell: StoredCell, table: Any) -> Iterator[str]:  # noqa: ANN401
+        seed, own = self._run.study.settings.get("seed"), self._questions.get(cell.task)
+        if cell.precision is None:
+            return
+        if cell.precision <= 0:
+            yield f"it states a precision of {cell.precision:g}"
+            return
+        if cell.recipe == BASELINE or not cell.is_judged or self._run.study.origins:
+            yield "it states that asking stopped early, which it never does there"
+            return
+        before = self._before(cell, is_judged=True)
+        if before is not None and own is not None and isinstance(seed, int):
+            items = [(item, own.fields[place].get("relation")) for item, place in own.places.items()]
+            yield from stopped_problems(cell, _correct(table), _correct(before), items, seed=seed)
+
+
 def _outcomes(run: Run, cell: StoredCell) -> Any:  # noqa: ANN401 - of arrow
-    return pq.read_table(io.BytesIO(run.read(cell.path)))
+    return read_outcomes(run.read(cell.path))
+
+
+def _correct(table: Any) -> dict[str, bool]:  # noqa: ANN401
+    pairs = zip(table["item_id"].to_pylist(), table["correct"].to_pylist(), strict=True)
+    return {item: correct for item, correct in pairs if correct is not None}
 
 
 def _wrong_labels(table: Any, cell: StoredCell) -> Iterator[str]:  # noqa: ANN401
@@ -93,9 +150,12 @@ class _Unanswered:
     def __init__(self, run: Run, questions: Mapping[str, CheckedItems]) -> None:
         self._questions = questions
         self._is_imported = bool(run.study.origins)
-        self._of_baselines = {
-            (cell.model, cell.task): (cell, {*run.item_ids(cell)}) for cell in run.cells if cell.recipe == BASELINE
-        }
+        self._of_baselines = dict[tuple[str, str], tuple[StoredCell, set[str]]]()
+        for cell in run.cells:
+            # The problems of a damaged file are found when its own cell is checked.
+            with suppress(UserError):
+                if cell.recipe == BASELINE:
+                    self._of_baselines[cell.model, cell.task] = cell, {*run.item_ids(cell)}
 
     def problems(self, cell: StoredCell, table: Any) -> Iterator[str]:  # noqa: ANN401 - of arrow
         if len(table) != cell.rows:

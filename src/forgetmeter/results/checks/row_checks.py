@@ -88,13 +88,10 @@ def row_problems(table: Any, items: CheckedItems | None, primary: str) -> Iterat
     """Yield which columns of a table of judged outcomes contradict one another, one sentence per kind.
 
     Args:
-        table: The outcomes.
+        table: The outcomes, each right or wrong.
         items: The task's items; ``None`` if they are not stored.
         primary: The task's main metric.
     """
-    if undecided := table["correct"].null_count:
-        yield f"{counted(undecided, 'answer')} that {'is' if undecided == 1 else 'are'} neither right nor wrong"
-        return
     right = table["correct"].to_numpy()
     rank, margin = numbers(table["rank"]), numbers(table["margin"])
     found = {

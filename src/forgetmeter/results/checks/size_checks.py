@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import get_args
 
 from forgetmeter.basics.json_text import read_json
 from forgetmeter.errors import UserError
 from forgetmeter.records.variant import Reached
+from forgetmeter.results.checks.table_checks import or_error
 from forgetmeter.runs import layout
 from forgetmeter.runs.run import Run
+from forgetmeter.runs.stored import StoredVariant
+from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
 from forgetmeter.specs.role import Component, Matrix, Role
 
@@ -27,19 +31,29 @@ def size_problems(run: Run) -> Iterator[str]:
         if each.id in recipes and not recipes[each.id].steps
     }
     for variant in run.variants:
-        reached, recipe = variant.reached, recipes.get(variant.id)
-        if reached is None:
-            continue
-        stored = read_json(run.read(layout.variant_path(variant.id)))["reached"]
-        if stored.get("sparsity", reached.sparsity) != reached.sparsity:
-            yield f"{variant.recipe} ({variant.model}): its sparsity is not that of its counts of weights"
-        wrong = {**_alone(reached), **({} if recipe is None else _of_recipe(reached, recipe))}
-        source = None if recipe is None or recipe.steps else run.study.sources.get(str(recipe.candidate))
-        if source is not None and reached.smallest_bytes is not None:
-            wrong["size is not that of its files"] = reached.smallest_bytes != source.bytes
-        if recipe is not None and (original := originals.get((variant.model, recipe.candidate))) is not None:
-            wrong |= _beside(reached, original)
-        yield from (f"{variant.recipe} ({variant.model}): its {what}" for what, is_wrong in wrong.items() if is_wrong)
+        own = partial(_problems, run, variant, recipes.get(variant.id), originals)
+        yield from or_error(layout.variant_path(variant.id), own)
+
+
+def _problems(
+    run: Run,
+    variant: StoredVariant,
+    recipe: Recipe | None,
+    originals: Mapping[tuple[str, ModelReference | None], Reached | None],
+) -> Iterator[str]:
+    reached = variant.reached
+    if reached is None:
+        return
+    stored = read_json(run.read(layout.variant_path(variant.id)))["reached"]
+    if stored.get("sparsity", reached.sparsity) != reached.sparsity:
+        yield f"{variant.recipe} ({variant.model}): its sparsity is not that of its counts of weights"
+    wrong = {**_alone(reached), **({} if recipe is None else _of_recipe(reached, recipe))}
+    source = None if recipe is None or recipe.steps else run.study.sources.get(str(recipe.candidate))
+    if source is not None and reached.smallest_bytes is not None:
+        wrong["size is not that of its files"] = reached.smallest_bytes != source.bytes
+    if recipe is not None and (original := originals.get((variant.model, recipe.candidate))) is not None:
+        wrong |= _beside(reached, original)
+    yield from (f"{variant.recipe} ({variant.model}): its {what}" for what, is_wrong in wrong.items() if is_wrong)
 
 
 def _alone(reached: Reached) -> dict[str, bool]:

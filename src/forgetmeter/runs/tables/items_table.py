@@ -35,6 +35,8 @@ _SCHEMA = pa.schema(
 )
 _GENERATION = pa.field("generation", pa.string())
 """Settings of generation as JSON, only in files of tasks that ask for texts."""
+OPTIONAL = ("before", "after", "among", _GENERATION.name)
+"""Columns that may lack values."""
 ITEM_COLUMNS = tuple(_SCHEMA.names)
 ITEMS_SCHEMA = pa.schema([field for field in _SCHEMA if field.name not in ("before", "after", "among")])
 """The columns that every version has stored."""

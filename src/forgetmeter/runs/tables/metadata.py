@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from forgetmeter.basics.json_text import read_json, to_json
 from forgetmeter.runs.record_json import is_number
 
-UNREADABLE = (OSError, pa.ArrowException)
+UNREADABLE = (OSError, pa.ArrowException, UnicodeDecodeError)
 """Errors of reading a damaged parquet file."""
 
 _KEY = b"forgetmeter"
@@ -63,13 +63,18 @@ def is_unchanged(content: bytes) -> bool | None:
     Args:
         content: The file, whose footer is intact.
     """
-    metadata = pq.read_metadata(io.BytesIO(content)).metadata
+    metadata = pq.read_metadata(io.BytesIO(content)).metadata or {}
     if (whole := metadata.get(_WHOLE)) is not None:
         return bool(hashlib.sha256(_with_digest(content, _ZEROS)).hexdigest().encode() == whole)
     if _DIGEST not in metadata:
         return None
     footer = _LENGTH + int.from_bytes(content[-_LENGTH:-4], "little")
     return bool(metadata[_DIGEST] == _digest(memoryview(content)[:-footer], metadata[_KEY]))
+
+
+def has_whole_digest(content: bytes) -> bool:
+    """Return whether a parquet file, whose footer is intact, has a digest of the whole, as later versions write."""
+    return _WHOLE in (pq.read_metadata(io.BytesIO(content)).metadata or {})
 
 
 def _with_digest(content: bytes, digest: bytes) -> bytes:

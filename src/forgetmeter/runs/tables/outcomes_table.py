@@ -36,6 +36,8 @@ TOKEN_VALUES = "token_values"
 """Column of the values of an item's tokens, only in files of tasks that have them."""
 GENERATED = "generated"
 """Column of the whole texts that a model wrote, only in files of tasks that ask for texts."""
+OPTIONAL = ("correct", "rank", "margin", GENERATED)
+"""Columns that may lack values, besides metrics."""
 OUTCOME_COLUMNS = tuple(name for name, _ in _FIELDS)
 OUTCOMES_SCHEMA = pa.schema(_FIELDS)
 
