@@ -41,6 +41,12 @@ def test_masks_are_those_of_the_definition(level, m) -> None:
     assert not torch.equal(found, kept(weight, torch.ones(1, 16), round(level * size), size))
 
 
+def test_a_layer_that_no_text_reaches_is_pruned_by_magnitude() -> None:
+    weight = torch.randn(6, 16, generator=torch.Generator().manual_seed(0))
+    found = compress(weight, moments_of(torch.zeros(0, 16)), 0.5, {"m": 0})
+    assert torch.equal(found, kept(weight, torch.ones(1, 16), 8, 16))
+
+
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [

@@ -18,7 +18,8 @@ def compress(weight: Tensor, inputs: InputMoments, level: Level | None, options:
     """Zero the weights of smallest ``|weight| * ‖inputs of its column‖`` in each output unit, or in each group of it.
 
     Each output unit loses ``round(level * input units)`` weights, or each ``m`` neighbouring input units of it
-    ``round(level * m)``. Of equal scores, the one with the lower index is zeroed first.
+    ``round(level * m)``. Of equal scores, the one with the lower index is zeroed first. A layer that no text reaches is
+    pruned by magnitude.
 
     Args:
         weight: float32, ``(output units, input units)``.
@@ -28,7 +29,8 @@ def compress(weight: Tensor, inputs: InputMoments, level: Level | None, options:
     """
     size = int(options["m"]) or weight.shape[1]
     # The mean over positions differs from the sum by a factor that no comparison sees.
-    scores = (weight.abs() * inputs.squares.sqrt()).unflatten(-1, (-1, size))
+    norms = inputs.squares.sqrt() if inputs.positions else torch.ones_like(inputs.squares)
+    scores = (weight.abs() * norms).unflatten(-1, (-1, size))
     smallest = scores.argsort(dim=-1, stable=True)[..., : round(float(level or 0) * size)]
     return torch.ones_like(scores, dtype=torch.bool).scatter_(-1, smallest, False).flatten(-2)
 
