@@ -41,6 +41,12 @@ def test_every_module_named_in_a_docstring_exists() -> None:
     assert unknown == {}
 
 
+def test_no_two_test_files_have_the_same_name() -> None:
+    """Outside of packages, pytest could not tell them apart."""
+    names = [path.name for path in TESTS.rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
 def test_every_test_file_says_what_it_covers() -> None:
     assert [path for path, docstring in DOCSTRINGS.items() if not docstring] == []
 

@@ -19,7 +19,7 @@ SOURCE = Path(forgetmeter.__file__).parent
 WRITERS = {"study/document.py", "importing/imported_run.py"}
 WHOLE = {"results/results.py", "report/formats/show_json.py"}
 """They pass all of it on, unread."""
-OTHER_DOCUMENTS = {"cli/commands/verify_command.py", "report/gate/gate_json.py"}
+OTHER_DOCUMENTS = {"cli/commands/verify_command.py", "report/formats/sensitivity_json.py", "report/gate/gate_json.py"}
 """They write JSON of their own, with versions of its own."""
 
 

@@ -60,7 +60,7 @@ def open_checked(
     for model, checkpoint in checkpoints.items():
         if not checkpoint.is_described:
             progress.stage(f"reading the header of {checkpoint.location.path.name}")
-        recipes = _applied_to(model, study)
+        recipes, needs_text = _applied_to(model, study), False
         if any(recipe.steps for recipe in recipes):
             checkpoint.refuse_quantized()
         checkpoint.check()
@@ -70,20 +70,21 @@ def open_checked(
             problems.extend(f"{problem} (model {model})" for problem in found)
             if not found and recipe.candidate is None:
                 meanings[recipe].append(meaning(recipe, checkpoint.matrices))
-        problems += _text_problems(checkpoint, recipes, study)
+            needs_text |= not found and needs_activations(recipe)
+        if needs_text:
+            problems += _text_problems(checkpoint, study)
     problems += _repeated(study, meanings)
     if problems:
         raise ManyUserError(list(dict.fromkeys(problems)))
     return checkpoints
 
 
-def _text_problems(checkpoint: Checkpoint, recipes: Sequence[Recipe], study: Study) -> Iterator[str]:
-    """Yield the problem of a model with the calibration text, if a recipe needs one."""
-    if any(needs_activations(recipe) for recipe in recipes if not recipe_problems(recipe, checkpoint.matrices)):
-        try:
-            calibration_calls(checkpoint, study.evaluation.calibration)
-        except UserError as error:
-            yield str(error)
+def _text_problems(checkpoint: Checkpoint, study: Study) -> Iterator[str]:
+    """Yield the problem of a model with the calibration text, if there is one."""
+    try:
+        calibration_calls(checkpoint, study.evaluation.calibration)
+    except UserError as error:
+        yield str(error)
 
 
 def _applied_to(source: ModelReference, study: Study) -> tuple[Recipe, ...]:

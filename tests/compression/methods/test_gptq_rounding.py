@@ -1,5 +1,7 @@
 """GPTQ on one layer, against its equations in float64.
 
+Covers ``compression.methods.gptq``.
+
 Also compared, outside of the tests, with ``fasterquant`` of IST-DASLab/gptq at 2d65066e: decision 043.
 """
 

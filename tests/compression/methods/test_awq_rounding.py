@@ -1,4 +1,7 @@
-"""AWQ on one layer, against its definition written as loops over the inputs themselves."""
+"""AWQ on one layer, against its definition written as loops over the inputs themselves.
+
+Covers ``compression.methods.awq``.
+"""
 
 from __future__ import annotations
 
