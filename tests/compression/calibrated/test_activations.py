@@ -92,7 +92,7 @@ def one_block_at_a_time(loaded, recipe, calibration):
                 )
             )
             turned = values.t() if matrix.has_inputs_first else values
-            rows = torch.cat(inputs[matrix.module]) if inputs[matrix.module] else torch.zeros(1, turned.shape[1])
+            rows = torch.cat(inputs[matrix.module]) if inputs[matrix.module] else torch.ones(1, turned.shape[1])
             scores = turned.abs() * rows.norm(dim=0)
             pruned = turned.clone()
             for row, score in zip(pruned, scores, strict=True):
