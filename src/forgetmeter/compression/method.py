@@ -180,7 +180,7 @@ class CompressLayer(Protocol):
 
         Args:
             weight: float32, ``(output units, input units)``; must not be changed.
-            inputs: What the layer was given on the calibration texts, at least one position.
+            inputs: What the layer was given on the calibration texts; nothing if none of them reaches it.
             level: The step's level.
             options: All options.
         """

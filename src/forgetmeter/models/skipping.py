@@ -27,3 +27,12 @@ def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN4
     if isinstance(value, tuple):
         return tuple(mapped(each, change) for each in value)
     return change(value) if isinstance(value, Tensor) else value
+
+
+def tensors(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    """Yield the tensors that a block returned, alone or in nested tuples."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from tensors(each)

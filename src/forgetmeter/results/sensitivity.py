@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from forgetmeter.errors import UserError
 from forgetmeter.records.variant import Reached
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.method_facts import BY_NAME
-from forgetmeter.specs.recipe import BASELINE, Level, Step, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, Level, Step, stored_recipe
 from forgetmeter.specs.scope import Scope
 from forgetmeter.statistics.paired import Estimate
 
@@ -141,12 +140,8 @@ def sensitivities(run: Run, summary: Summary) -> tuple[Sensitivity, ...]:
 
 def part_step(recipe: str) -> Step | None:
     """Return the step of a recipe that compresses one part of a model; ``None`` if it does anything else."""
-    try:
-        parsed = parse_recipe(recipe)
-    except UserError:
-        # A run may contain recipes in a plug-in's own syntax.
-        return None
-    if len(parsed.steps) != 1 or parsed.candidate is not None:
+    parsed = stored_recipe(recipe)
+    if parsed is None or len(parsed.steps) != 1 or parsed.candidate is not None:
         return None
     (step,) = parsed.steps
     scope = step.scope

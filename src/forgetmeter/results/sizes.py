@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from forgetmeter.errors import UserError
 from forgetmeter.results.summary import Summary, VariantSummary
-from forgetmeter.specs.recipe import BASELINE, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, stored_recipe
 
 
 def original_bytes(model: str, summary: Summary) -> int | None:
@@ -25,11 +22,9 @@ def variant_bytes(model: str, recipe: str, summary: Summary) -> int | None:
     """
     if recipe == BASELINE:
         return original_bytes(model, summary)
-    # A run may contain recipes in a plug-in's own syntax.
-    with suppress(UserError):
-        parsed = parse_recipe(recipe)
-        if not parsed.steps and str(parsed.candidate) in summary.study.sources:
-            return summary.study.sources[str(parsed.candidate)].bytes
+    parsed = stored_recipe(recipe)
+    if parsed is not None and not parsed.steps and str(parsed.candidate) in summary.study.sources:
+        return summary.study.sources[str(parsed.candidate)].bytes
     variant = _variant(model, recipe, summary)
     return None if variant is None else variant.smallest_bytes
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from forgetmeter.errors import UserError
 from forgetmeter.specs.method_facts import BY_NAME, MethodFacts, Methods
-from forgetmeter.specs.recipe import Level, Recipe, Step, parse_recipe
+from forgetmeter.specs.recipe import Level, Step, stored_recipe
 
 BOTH = "overall"
 ATTENTION = "attention"
@@ -53,8 +52,8 @@ def treatments(recipes: Iterable[str], methods: Methods) -> tuple[Treatment, ...
     """Return the recipes of one step applied to the model itself; others, and those that do not parse, are left out."""
     found = []
     for recipe in recipes:
-        parsed = _parsed(recipe)
-        if len(parsed.steps) == 1 and parsed.candidate is None:
+        parsed = stored_recipe(recipe)
+        if parsed is not None and len(parsed.steps) == 1 and parsed.candidate is None:
             step = parsed.steps[0]
             found.append(_treatment(recipe, step, methods.get(step.method, BY_NAME)))
     return tuple(found)
@@ -88,11 +87,3 @@ def curves(found: Iterable[Treatment]) -> Mapping[tuple[str, str], tuple[Treatme
 def _treatment(recipe: str, step: Step, facts: MethodFacts) -> Treatment:
     options = "".join(f":{key}={value}" for key, value in step.options)
     return Treatment(recipe, f"{step.method}{options}", str(step.scope), step.level, facts)
-
-
-def _parsed(recipe: str) -> Recipe:
-    try:
-        return parse_recipe(recipe)
-    except UserError:
-        # A run may contain recipes in a plug-in's own syntax.
-        return Recipe()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.basics.quiet import quiet
-from forgetmeter.models.skipping import mapped, returning
+from forgetmeter.models.skipping import mapped, returning, tensors
 from forgetmeter.scoring.rows.batch import Batch
 from forgetmeter.scoring.rows.reading import Forward
 from forgetmeter.specs.role import Matrix
@@ -149,12 +149,12 @@ class _Store:
 
     def keep(self, value: Any) -> Any:  # noqa: ANN401
         """Return a copy; ``None`` if the budget, or what the device or the disk has left, does not suffice."""
-        size = sum(tensor.numel() * tensor.element_size() for tensor in _tensors(value))
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors(value))
         try:
             if size <= self._in_memory:
                 self._in_memory -= size
                 return mapped(value, torch.clone)
-            if size <= self._in_files and all(tensor.device.type == "cpu" for tensor in _tensors(value)):
+            if size <= self._in_files and all(tensor.device.type == "cpu" for tensor in tensors(value)):
                 self._in_files -= size
                 return mapped(value, self._in_a_file)
         except (OSError, RuntimeError):
@@ -175,11 +175,3 @@ class _Store:
             raise OSError("the disk is full")
         mapped = torch.from_file(path, shared=True, size=tensor.numel(), dtype=tensor.dtype)
         return mapped.copy_(tensor.flatten()).view(tensor.shape)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, tuple):
-        for each in value:
-            yield from _tensors(each)

@@ -161,12 +161,18 @@ def candidate_recipe(name: str) -> str:
     return str(Recipe(candidate=parse_model_reference(name)))
 
 
+def stored_recipe(text: str) -> Recipe | None:
+    """Read a recipe of a run; ``None`` if it does not parse, such as one in a plug-in's own syntax."""
+    try:
+        return parse_recipe(text)
+    except UserError:
+        return None
+
+
 def canonical(text: str) -> str:
     """Return a recipe's text as this version prints it; one that does not parse is returned unchanged."""
-    try:
-        return str(parse_recipe(text))
-    except UserError:
-        return text
+    recipe = stored_recipe(text)
+    return text if recipe is None else str(recipe)
 
 
 def _parse_step(text: str, recipe: str) -> Step:

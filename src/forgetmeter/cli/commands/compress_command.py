@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forgetmeter.basics.plural import counted
+from forgetmeter.cli import options
 from forgetmeter.config.study import AUTO, MAX_SEED, CalibrationSettings
 
 if TYPE_CHECKING:
@@ -27,15 +28,11 @@ def compress_command(
     ] = None,
     max_shard_size: Annotated[str, typer.Option(help="Maximum size of the weights in one file.")] = "5GB",
     seed: Annotated[int, typer.Option(help="Seed for random methods.", min=0, max=MAX_SEED)] = 0,
-    calibration: Annotated[
-        str | None,
-        typer.Option(
-            help="Text file that methods such as wanda and gptq look at.",
-            show_default="text that ships with Python; for standards, the built-in facts",
-        ),
-    ] = None,
-    sequences: Annotated[int, typer.Option(help="Number of sequences of the calibration text.", min=1)] = 128,
-    length: Annotated[int, typer.Option(help="Number of tokens of each.", min=2)] = 512,
+    calibration: options.CalibrationFile = None,
+    sequences: Annotated[
+        int, typer.Option(help="Number of sequences of the calibration text.", min=1)
+    ] = CalibrationSettings.sequences,
+    length: Annotated[int, typer.Option(help="Number of tokens of each.", min=2)] = CalibrationSettings.length,
     check: Annotated[
         bool | None,
         typer.Option(

@@ -17,7 +17,7 @@ from forgetmeter.compression.calibrated.input_moments import InputMoments
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import installed
-from forgetmeter.models.skipping import mapped, returning
+from forgetmeter.models.skipping import mapped, returning, tensors
 from forgetmeter.specs.role import Block, Matrix
 
 Calibration = Sequence[Mapping[str, Tensor]]
@@ -206,8 +206,12 @@ class _StageByStage:
                 part = self._run(stage, -1)
         except Exception:  # noqa: BLE001 - any architecture's own code may raise anything
             return False
-        pairs = zip(_tensors(whole), _tensors(part), strict=True)
-        return all(bool((one - other).abs().max() <= _TOLERANCE * one.abs().max()) for one, other in pairs)
+        pairs = zip(tensors(whole), tensors(part), strict=True)
+        return all(
+            bool((one - other).abs().max() <= _TOLERANCE * one.abs().max())
+            for one, other in pairs
+            if one.is_floating_point()
+        )
 
     def _run(self, stage: Stage, number: int) -> Any:  # noqa: ANN401
         """Run the model on a call until the stage is computed; return what the block or the whole model returned."""
@@ -295,12 +299,6 @@ class _Watched:
 
 def _are_same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
-
-
-def _tensors(value: Any) -> list[Tensor]:  # noqa: ANN401
-    found: list[Tensor] = []
-    mapped(value, lambda each: found.append(each) or each)  # type: ignore[func-returns-value]
-    return [each for each in found if each.is_floating_point()]
 
 
 def _compressed_at(place: int, unit: Unit, inputs: InputMoments, compress: Compress) -> Weight:

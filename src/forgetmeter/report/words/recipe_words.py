@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from forgetmeter.errors import UserError
 from forgetmeter.specs.method_facts import BY_NAME, Methods
-from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, Recipe, stored_recipe
 
 _LONGEST_LABEL = 42
 _SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
@@ -87,9 +86,4 @@ def _without_middle(name: str, longest: int) -> str:
 
 def _parsed(text: str) -> Recipe | None:
     """Return a recipe; ``None`` for the baseline and for what does not parse."""
-    if text == BASELINE:
-        return None
-    try:
-        return parse_recipe(text)
-    except UserError:
-        return None
+    return None if text == BASELINE else stored_recipe(text)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from forgetmeter.basics.plural import counted
 from forgetmeter.probes.on_text.divergence import AGREEMENT, DIVERGENCE, LN_PERPLEXITY_RATIO, TOKENS
 from forgetmeter.probes.on_text.perplexity import BITS_PER_BYTE, bits_per_byte, text_counts
-from forgetmeter.results.checks.row_checks import CheckedItems, marked, numbers
+from forgetmeter.results.checks.row_checks import CheckedItems, marked, metric_columns, numbers
 from forgetmeter.runs.tables.outcomes_table import METRIC, TOKEN_VALUES
 
 _OF_BATCHES = {"float32": 1e-3}
@@ -31,9 +31,7 @@ def measured_problems(table: Any, items: CheckedItems | None, baseline: Any | No
     if judged := len(table) - table["correct"].null_count:
         yield f"{counted(judged, 'text')} that {'is' if judged == 1 else 'are'} right or wrong"
     if items is not None and items.is_built_in:
-        columns = {
-            name.removeprefix(METRIC): numbers(table[name]) for name in table.column_names if name.startswith(METRIC)
-        }
+        columns = metric_columns(table)
         found = {**_of_tokens(table, columns), **_of_words(table, columns, items)}
         if baseline is not None and LN_PERPLEXITY_RATIO in columns:
             found |= _of_baseline(table, columns, baseline, _OF_BATCHES.get(dtype, _OF_BATCHES_IN_16_BITS))

@@ -19,14 +19,20 @@ from forgetmeter.probes.on_text.divergence import DIVERGENCE, LARGEST
 from forgetmeter.probes.registry import metrics_of
 from forgetmeter.records.noise import Noise
 from forgetmeter.results.checks.measured_checks import measured_problems
-from forgetmeter.results.checks.row_checks import CheckedItems, numbers, read_checked_items, row_problems
+from forgetmeter.results.checks.row_checks import (
+    CheckedItems,
+    metric_columns,
+    numbers,
+    read_checked_items,
+    row_problems,
+)
 from forgetmeter.results.checks.size_checks import size_problems
 from forgetmeter.results.checks.stopped_checks import stopped_problems
 from forgetmeter.results.checks.table_checks import NotCheckedError, check_items, or_error, read_outcomes
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredCell, StoredItems
 from forgetmeter.runs.tables.metadata import UNREADABLE
-from forgetmeter.runs.tables.outcomes_table import KEYS, METRIC, TOKEN_VALUES
+from forgetmeter.runs.tables.outcomes_table import KEYS, TOKEN_VALUES
 from forgetmeter.specs.recipe import BASELINE, canonical
 
 _TOLERANCE = 1e-5
@@ -181,10 +187,7 @@ class _Unanswered:
 
 
 def _wrong_metrics(table: Any, cell: StoredCell, questions: CheckedItems | None, primary: str) -> Iterator[str]:  # noqa: ANN401
-    columns = {
-        name.removeprefix(METRIC): numbers(table[name]) for name in table.column_names if name.startswith(METRIC)
-    }
-    found = {}
+    columns, found = metric_columns(table), {}
     if not cell.is_judged:
         found = _measured(table, cell, columns)
     elif questions is not None and questions.is_built_in:

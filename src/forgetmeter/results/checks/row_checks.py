@@ -123,6 +123,12 @@ def marked(table: Any, found: Mapping[str, NDArray[np.bool_]]) -> Iterator[str]:
             yield f"{first} {what}" + (f" (and {counted(others, 'other')})" if others else "")
 
 
+def metric_columns(table: Any) -> dict[str, NDArray[np.float64]]:  # noqa: ANN401
+    """Return the columns of metrics of a table of outcomes, by the metric's name."""
+    names = (name for name in table.column_names if name.startswith(METRIC))
+    return {name.removeprefix(METRIC): numbers(table[name]) for name in names}
+
+
 def numbers(column: Any) -> NDArray[np.float64]:  # noqa: ANN401 - of arrow
     """Return a column as numbers; missing ones are NaN."""
     return np.asarray(column.to_pandas().to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)

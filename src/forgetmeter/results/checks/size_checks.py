@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import get_args
 
 from forgetmeter.basics.json_text import read_json
-from forgetmeter.errors import UserError
 from forgetmeter.records.variant import Reached
 from forgetmeter.results.checks.table_checks import or_error
 from forgetmeter.runs import layout
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredVariant
 from forgetmeter.specs.model_reference import ModelReference
-from forgetmeter.specs.recipe import Recipe, parse_recipe
+from forgetmeter.specs.recipe import Recipe, stored_recipe
 from forgetmeter.specs.role import Component, Matrix, Role
 
 _WIDEST = 8
@@ -24,7 +22,7 @@ _WIDEST = 8
 
 def size_problems(run: Run) -> Iterator[str]:
     """Yield which counts and sizes of a variant contradict one another, one sentence per kind."""
-    recipes = {each.id: recipe for each in run.variants if (recipe := _parsed(each.recipe)) is not None}
+    recipes = {each.id: recipe for each in run.variants if (recipe := stored_recipe(each.recipe)) is not None}
     originals = {
         (each.model, recipes[each.id].candidate): each.reached
         for each in run.variants
@@ -127,10 +125,3 @@ def _total(reached: Reached) -> tuple[int, int]:
     """Return the numbers of weights and zeros of all roles."""
     counts = reached.roles.values()
     return sum(each.weights for each in counts), sum(each.zeros for each in counts)
-
-
-def _parsed(recipe: str) -> Recipe | None:
-    # A run may contain recipes in a plug-in's own syntax.
-    with suppress(UserError):
-        return parse_recipe(recipe)
-    return None

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from forgetmeter.errors import UserError
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredVariant
 from forgetmeter.runs.tables.outcomes_table import KEYS
-from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.specs.recipe import stored_recipe
 
 _TASKS = ("task", "version", "source", "primary_metric", "official_size", "items", "items_hash")
 _FILTERS = "filters."
@@ -48,11 +47,8 @@ def variants_frame(run: Run) -> pd.DataFrame:
 
 def _files(variant: StoredVariant) -> str | None:
     """Return the model whose files a variant is without a change; ``None`` if steps were applied to them."""
-    try:
-        recipe = parse_recipe(variant.recipe)
-    except UserError:  # in a plug-in's own syntax
-        return None
-    return None if recipe.steps else str(recipe.candidate or variant.model)
+    recipe = stored_recipe(variant.recipe)
+    return None if recipe is None or recipe.steps else str(recipe.candidate or variant.model)
 
 
 def cells_frame(run: Run) -> pd.DataFrame:
