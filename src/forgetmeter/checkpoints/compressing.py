@@ -15,7 +15,7 @@ from forgetmeter.checkpoints.in_memory import (
     MOST_CHECKED_BYTES,
     check_reloaded,
     check_tokenizer,
-    compressed_by_texts,
+    variant_weights,
     write_whole,
 )
 from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, check_output, check_room
@@ -30,7 +30,7 @@ from forgetmeter.checkpoints.request import (
 )
 from forgetmeter.checkpoints.scratch import Scratch
 from forgetmeter.checkpoints.source import Source, StoredModel, open_source, stored_model
-from forgetmeter.checkpoints.streaming import Sink, compress_stored, store_compressed
+from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
 from forgetmeter.compression.applying.recipe_problems import needs_activations, recipe_problems
@@ -135,15 +135,19 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
     small = _SMALL_FILES + sum(size_of(file) for file in companions(folder))
     with all_or_nothing(request.out) as partial:
         copy_companions(folder, partial)
+        known: Mapping[Matrix, Weight] | None = None
         if source.converted:
             check_room(request.out, source.bytes + small)
             reached, files = write_whole(request, source, partial)
         else:
-            reached, files = _write_streamed(request, source, partial, small)
+            if needs_activations(request.recipe):
+                check_room(request.out, source.bytes + small)
+                known = variant_weights(request, source)
+            reached, files = _write_streamed(request, source, partial, small, known)
         remove_code_references(partial)
         check_tokenizer(request, source, partial)
         is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
-        rounding = check_reloaded(request, source, partial) if is_checked else 0.0
+        rounding = check_reloaded(request, source, partial, known) if is_checked else 0.0
         written = Written(
             folder=request.out,
             model=str(request.model),
@@ -165,16 +169,14 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
 
 
 def _write_streamed(
-    request: CompressionRequest, source: Source, partial: Path, small: int
+    request: CompressionRequest, source: Source, partial: Path, small: int, known: Mapping[Matrix, Weight] | None
 ) -> tuple[Reached, tuple[Path, ...]]:
+    """Compress and store one tensor at a time, or store compressed weights that are known."""
     model = deepcopy(source.checkpoint.skeleton)
     stored = stored_model(model, source, str(request.model))
-    weights: Mapping[Matrix, Weight] = {}
     dropped: set[Block] | None = None
-    if needs_activations(request.recipe):
-        check_room(request.out, source.bytes + small)
-        weights = compressed_by_texts(request, source)
-        dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
+    if known is not None:
+        dropped = {block for matrix, weight in known.items() if weight.is_dropped and (block := matrix.block)}
     outputs = plan_outputs(stored, model, request.recipe, dropped=dropped)
     check_room(request.out, small + _needed(request.recipe, stored, outputs))
     storage = storage_for(request)
@@ -184,10 +186,10 @@ def _write_streamed(
         Scratch(partial / ".scratch") as scratch,
     ):
         sink = Sink(stored, outputs, storage, writer)
-        if weights:
-            reached = store_compressed(weights, sink)
-        else:
+        if known is None:
             reached = compress_stored(stored, request.recipe, sink, scratch, seed=request.seed)
+        else:
+            reached = sink.finish(known)
         files = writer.finish()
     model.config.architectures = [type(model).__name__]
     if request.dtype is not None:

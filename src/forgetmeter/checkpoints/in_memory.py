@@ -52,7 +52,8 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
         UserError: A matrix holds values that a method cannot work on.
         OSError: The disk is full or fails.
     """
-    model, compressed = _compressed(request, source, computing_dtype(request, source))
+    loaded = _loaded(request, source, computing_dtype(request, source))
+    model, compressed = loaded.model, _compressed(request, loaded)
     dtype = model.config.dtype
     # Found first, because installing may rename blocks.
     narrow = [
@@ -74,27 +75,30 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
     return compressed.reached, weight_files(partial)
 
 
-def _compressed(request: CompressionRequest, source: Source, dtype: torch.dtype) -> tuple[PreTrainedModel, Compressed]:
-    """Load a whole model in a dtype, and compress its weights without installing them.
-
-    Raises:
-        UserError: A matrix holds values that a method cannot work on.
-    """
-    name, sees_texts = str(request.model), needs_activations(request.recipe)
+def _loaded(request: CompressionRequest, source: Source, dtype: torch.dtype) -> Loaded:
+    """Load a whole model in a dtype, with its tokenizer if the recipe needs texts."""
     model = source.checkpoint.model(dtype=request.dtype or dtype).to(dtype)
-    tokenizer: Any = source.checkpoint.tokenizer if sees_texts else None
-    loaded = Loaded(model.eval(), tokenizer, source.checkpoint.family, name)
-    calibration = calibration_calls(loaded, request.calibration) if sees_texts else ()
-    return model, Compressor(loaded, seed=request.seed, calibration=calibration).compressed(request.recipe)
+    tokenizer: Any = source.checkpoint.tokenizer if needs_activations(request.recipe) else None
+    return Loaded(model.eval(), tokenizer, source.checkpoint.family, str(request.model))
 
 
-def compressed_by_texts(request: CompressionRequest, source: Source) -> Mapping[Matrix, Weight]:
-    """Return the compressed weights of a recipe that needs activations: those of ``forgetmeter run``, in float32.
+def _compressed(request: CompressionRequest, loaded: Loaded) -> Compressed:
+    """Compress a model's weights without installing them.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
     """
-    return _compressed(request, source, torch.float32)[1].weights
+    calibration = calibration_calls(loaded, request.calibration) if needs_activations(request.recipe) else ()
+    return Compressor(loaded, seed=request.seed, calibration=calibration).compressed(request.recipe)
+
+
+def variant_weights(request: CompressionRequest, source: Source) -> Mapping[Matrix, Weight]:
+    """Return the compressed weights of the variant that ``forgetmeter run`` scores, in float32.
+
+    Raises:
+        UserError: A matrix holds values that a method cannot work on.
+    """
+    return _compressed(request, _loaded(request, source, torch.float32)).weights
 
 
 def computing_dtype(request: CompressionRequest, source: Source) -> torch.dtype:
@@ -104,10 +108,15 @@ def computing_dtype(request: CompressionRequest, source: Source) -> torch.dtype:
 
 
 @quiet()
-def check_reloaded(request: CompressionRequest, source: Source, folder: Path) -> float:
+def check_reloaded(
+    request: CompressionRequest, source: Source, folder: Path, known: Mapping[Matrix, Weight] | None = None
+) -> float:
     """Compare the model in a written folder with the variant that ``forgetmeter run`` scores, both in float32.
 
     They may differ only by the rounding of weights that the folder stores in 16 bits.
+
+    Args:
+        known: The ``variant_weights``, if they are at hand.
 
     Returns:
         Deviation of the logits by that rounding, as a share of their standard deviation; 0 if nothing was rounded.
@@ -128,8 +137,9 @@ def check_reloaded(request: CompressionRequest, source: Source, folder: Path) ->
         ) from error
     if any(logits.isnan().any() for logits in found):
         raise UserError(f"'{request.recipe}' of {request.model} gives NaN or infinite logits; {_INSTEAD}")
-    variant, compressed = _compressed(request, source, torch.float32)
-    install(variant, compressed.weights)
+    loaded = _loaded(request, source, torch.float32)
+    variant = loaded.model
+    install(variant, _compressed(request, loaded).weights if known is None else known)
     rounding = _distance(_logits(variant, family), found)
     if rounding <= _CLOSE:
         return 0.0

@@ -74,24 +74,8 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
             freed.record(stored.bytes(parameter))
         # Exhausting the iterator raises if the step changed nothing.
         next(results, None)
-    sink.put_dropped(weights)
-    sink.copy_untouched()
-    return sink.reached()
-
-
-def store_compressed(weights: Mapping[Matrix, Weight], sink: Sink) -> Reached:
-    """Store tensors of which the compressed weights are known.
-
-    Raises:
-        UserError: A file is truncated.
-        OSError: The disk is full or fails.
-    """
-    left = {matrix: weight for matrix, weight in weights.items() if not weight.is_dropped}
-    for parameter in dict.fromkeys(matrix.parameter for matrix in left):
-        sink.put(parameter, _pop(left, parameter))
-    sink.put_dropped({matrix: weight for matrix, weight in weights.items() if weight.is_dropped})
-    sink.copy_untouched()
-    return sink.reached()
+    # Those of dropped blocks.
+    return sink.finish(weights)
 
 
 def _pop(weights: dict[Matrix, Weight], parameter: str) -> dict[Matrix, Weight]:
@@ -125,12 +109,19 @@ class Sink:
         if not any(unit.weight.is_dropped for unit in units):
             self._storage.put(self._left.pop(parameter), old, units, self._writer)
 
-    def put_dropped(self, weights: Mapping[Matrix, Weight]) -> None:
-        """Count parameters that were dropped before or after other steps."""
-        for parameter in dict.fromkeys(matrix.parameter for matrix in weights):
-            self.put(parameter, {matrix: weight for matrix, weight in weights.items() if matrix.parameter == parameter})
+    def finish(self, weights: Mapping[Matrix, Weight]) -> Reached:
+        """Put the weights that are left, then store all tensors that the recipe does not change.
 
-    def copy_untouched(self) -> None:
+        Returns:
+            What was reached.
+        """
+        left = dict(weights)
+        for parameter in dict.fromkeys(matrix.parameter for matrix in weights):
+            self.put(parameter, _pop(left, parameter))
+        self._copy_untouched()
+        return self._reached()
+
+    def _copy_untouched(self) -> None:
         """Store all tensors that the recipe does not change, and count those of dropped blocks."""
         for parameter, output in self._left.items():
             tensor = self._stored.read(parameter)
@@ -140,8 +131,7 @@ class Sink:
             if matrix not in self._zeros:
                 self._count(matrix.parameter, self._stored.read(matrix.parameter))
 
-    def reached(self) -> Reached:
-        """Return what was reached; call after all tensors are stored."""
+    def _reached(self) -> Reached:
         baseline = Baseline(self._stored.matrices, self._zeros, self._weight_bytes, self._stored.total_bytes)
         selected = [matrix for account in self._accounts for matrix in account.zeros]
         return account_units(baseline, selected, self._accounts)
