@@ -61,7 +61,7 @@ def test_scopes_mean_the_part_that_reads_texts(name: str) -> None:
     assert "unknown" not in roles
     assert roles.count("head") == 1
     if name in ROLES:
-        assert {role: roles.count(role) for role in roles} == ROLES[name] | {"head": 1}
+        assert {role: roles.count(role) for role in roles} == ROLES[name] | {"head": 1, "token_embedding": 1}
     assert {matrix.layer for matrix in parse_scope("layers[0-1]/overall").select(matrices)} == {0, 1}
     assert not re.search("vision|visual|image|audio|tower", " ".join(matrix.parameter for matrix in matrices))
     assert (OTHER_MODALITY in left_alone(model).values()) == (name not in WITHOUT_TOWER)

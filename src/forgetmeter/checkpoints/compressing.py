@@ -179,7 +179,7 @@ def _write_streamed(
         dropped = {block for matrix, weight in known.items() if weight.is_dropped and (block := matrix.block)}
     outputs = plan_outputs(stored, model, request.recipe, dropped=dropped)
     check_room(request.out, small + _needed(request.recipe, stored, outputs))
-    storage = storage_for(request)
+    storage = storage_for(request, stored.matrices)
     names = storage.names(outputs.values())
     with (
         CheckpointWriter(partial, names, max_shard_bytes=request.max_shard_bytes) as writer,

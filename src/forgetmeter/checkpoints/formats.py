@@ -20,14 +20,15 @@ from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
 
 
-def storage_for(request: CompressionRequest) -> Storage:
-    """Return the storage for a checked request."""
+def storage_for(request: CompressionRequest, matrices: Sequence[Matrix]) -> Storage:
+    """Return the storage for a checked request; ``matrices`` is the model's ``weight_map``."""
     if request.format == "dense":
         return DenseStorage()
-    steps = quantizing(request.recipe)
-    packing = packing_of(steps[0])
-    assert packing is not None
-    return PackQuantizedStorage(packing, steps)
+    found = ((step, packing_of(step)) for step in quantizing(request.recipe))
+    steps = [(step, packing) for step, packing in found if packing is not None]
+    return PackQuantizedStorage(
+        steps, {matrix.parameter for step, _ in steps for matrix in step.scope.select(matrices)}
+    )
 
 
 def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iterator[str]:
@@ -47,6 +48,7 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
     selected = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
     other = next((matrix for matrix in selected if matrix.form != "linear"), None)
     if other is not None:
+        # transformers cannot load a model whose embedding is packed.
         yield (
             f"--format compressed-tensors supports linear layers only, and {other.parameter} is not the "
             "weight of one; choose --format dense, or a scope without it"
@@ -106,12 +108,6 @@ def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) ->
         methods = list(packing_methods())
         supported = "other options" if foreign.method in methods else joined(methods)
         yield f"--format compressed-tensors supports {supported} only, not '{foreign}'; choose --format dense"
-    other = next((step for step in steps if packing_of(step) != packing_of(steps[0])), None)
-    if foreign is None and other is not None:
-        yield (
-            "--format compressed-tensors needs the same bits and group size in all layers, and those of "
-            f"'{steps[0]}' and '{other}' differ; use one of each, or choose --format dense"
-        )
     for step in steps:
         chosen = {matrix.parameter for matrix in step.scope.select(matrices)}
         left = next((m for m in matrices if m.parameter in chosen and not step.scope.selects(m)), None)

@@ -83,7 +83,7 @@ class SizePredictor:
         model = deepcopy(self._checkpoint.skeleton)
         stored = stored_model(model, self._source, str(request.model))
         outputs = plan_outputs(stored, model, request.recipe)
-        names = storage_for(request).names(outputs.values())
+        names = storage_for(request, stored.matrices).names(outputs.values())
         tensors = (size for output in outputs.values() for size in _tensors(output, stored, request))
         return bytes_of_files(names, tensors, max_shard_bytes=request.max_shard_bytes)
 
@@ -125,5 +125,5 @@ def _tensors(output: Output, stored: StoredModel, request: CompressionRequest) -
         yield from packed_sizes(entry.stored.shape, packing)
     else:
         is_cast = bool(of_parameter) and _is_cast(request.recipe, of_parameter)
-        width = _CAST_BYTES if is_cast and request.format == "dense" else entry.dtype.itemsize
+        width = _CAST_BYTES if is_cast else entry.dtype.itemsize
         yield width, prod(entry.stored.shape) * width

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,13 +47,8 @@ class DenseStorage:
     """Plain tensors, which ``from_pretrained`` reads without further packages."""
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
-        """Store the dequantized values in the parameter's dtype.
-
-        Weights cast to 16 bits are stored in 16 bits; they are read in the configuration's dtype.
-        """
-        weight = units[0].weight
-        is_kept = len(units) == 1 and weight.keeps_dtype and weight.shape == tuple(old.shape)
-        writer.append(output.name, weight.values() if is_kept else parameter_values(old, units))
+        """Store the dequantized values."""
+        writer.append(output.name, _plain(old, units))
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
         """Store an unchanged tensor."""
@@ -71,14 +66,13 @@ class PackQuantizedStorage:
     """Integers and scales for quantized linear layers, plain tensors for the rest.
 
     Args:
-        packing: The layout of all quantized layers.
-        steps: The steps that quantize.
+        steps: The steps that quantize, with the layouts of their layers.
+        parameters: The parameters that they quantize.
     """
 
-    def __init__(self, packing: Packing, steps: Sequence[Step]) -> None:
-        self._packing = packing
-        self._steps = steps
-        self._modules: list[str] = []
+    def __init__(self, steps: Sequence[tuple[Step, Packing]], parameters: Set[str]) -> None:
+        self._steps, self._parameters = steps, parameters
+        self._modules: dict[Packing, list[str]] = {}
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
         """Store integers and scales, or plain values if the parameter was not quantized.
@@ -86,25 +80,16 @@ class PackQuantizedStorage:
         Raises:
             UserError: A plug-in made weights whose layout differs from the one it declares.
         """
-        step = next((step for step in self._steps if any(map(step.scope.selects, units[0].matrices))), None)
-        if step is None:
-            writer.append(output.name_after, parameter_values(old, units))
+        found = next((each for each in self._steps if any(map(each[0].scope.selects, units[0].matrices))), None)
+        if found is None:
+            writer.append(output.name_after, _plain(old, units))
             return
-        integers, scales = self._checked(step, output, units[0].weight)
-        self._modules.append(output.name_after.removesuffix(".weight"))
-        writer.append(f"{output.name_after}_packed", packed(integers, self._packing.bits))
+        step, packing = found
+        integers, scales = _checked(step, packing, output, units[0].weight)
+        self._modules.setdefault(packing, []).append(output.name_after.removesuffix(".weight"))
+        writer.append(f"{output.name_after}_packed", packed(integers, packing.bits))
         writer.append(f"{output.name_after}_scale", scales)
         writer.append(f"{output.name_after}_shape", torch.tensor(integers.shape))
-
-    def _checked(self, step: Step, output: Output, weight: Weight) -> tuple[Tensor, Tensor]:
-        bits, (rows, columns) = self._packing.bits, weight.shape
-        found = weight.integers_and_scales()
-        if found is None or weight.bits() != bits or found[1].shape != (rows, self._packing.groups(columns)):
-            raise UserError(
-                f"method '{step.method}' did not make {output.parameter} as its declaration says ({bits}-bit integers, "
-                f"group size {self._packing.group_size}); correct its 'packs', or choose --format dense"
-            )
-        return found
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
         """Store an unchanged tensor."""
@@ -113,26 +98,56 @@ class PackQuantizedStorage:
     def names(self, outputs: Iterable[Output]) -> Iterator[str]:
         """Return the names of the plain and of the packed tensors."""
         for output in outputs:
-            yield output.name_after
-            yield from (f"{output.name_after}_{suffix}" for suffix in _SUFFIXES)
+            if output.parameter in self._parameters:
+                yield from (f"{output.name_after}_{suffix}" for suffix in _SUFFIXES)
+            else:
+                yield output.name_after
 
     def quantization_config(self) -> dict[str, Any]:
-        """Return the quantization scheme and the layers it applies to."""
-        weights = {
-            "num_bits": self._packing.bits,
-            "type": "int",
-            "symmetric": True,
-            "strategy": "group" if self._packing.group_size else "channel",
-            "group_size": self._packing.group_size or None,
-            "dynamic": False,
-        }
+        """Return the quantization schemes and the layers they apply to."""
         return {
             "quant_method": "compressed-tensors",
             "format": "pack-quantized",
             "quantization_status": "compressed",
-            "config_groups": {"group_0": {"targets": self._modules, "weights": weights}},
+            "config_groups": {
+                f"group_{number}": {"targets": modules, "weights": _scheme(packing)}
+                for number, (packing, modules) in enumerate(self._modules.items())
+            },
             "ignore": [],
         }
+
+
+def _plain(old: Tensor, units: Sequence[Unit]) -> Tensor:
+    """Return a parameter's values in its dtype.
+
+    Weights cast to 16 bits are stored in 16 bits; they are read in the configuration's dtype.
+    """
+    weight = units[0].weight
+    is_kept = len(units) == 1 and weight.keeps_dtype and weight.shape == tuple(old.shape)
+    return weight.values() if is_kept else parameter_values(old, units)
+
+
+def _checked(step: Step, packing: Packing, output: Output, weight: Weight) -> tuple[Tensor, Tensor]:
+    """Return the integers and scales of a weight, which a plug-in may have made."""
+    bits, (rows, columns) = packing.bits, weight.shape
+    found = weight.integers_and_scales()
+    if found is None or weight.bits() != bits or found[1].shape != (rows, packing.groups(columns)):
+        raise UserError(
+            f"method '{step.method}' did not make {output.parameter} as its declaration says ({bits}-bit integers, "
+            f"group size {packing.group_size}); correct its 'packs', or choose --format dense"
+        )
+    return found
+
+
+def _scheme(packing: Packing) -> dict[str, Any]:
+    return {
+        "num_bits": packing.bits,
+        "type": "int",
+        "symmetric": True,
+        "strategy": "group" if packing.group_size else "channel",
+        "group_size": packing.group_size or None,
+        "dynamic": False,
+    }
 
 
 def packed_sizes(shape: Sequence[int], packing: Packing) -> Iterator[tuple[int, int]]:

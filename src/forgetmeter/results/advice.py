@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forgetmeter.records.packed_source import PackedSource
+from forgetmeter.results.held_out import HeldOut
 from forgetmeter.results.standing import Standing
 from forgetmeter.specs.budget import Budget
 
@@ -41,6 +42,27 @@ class EliminatedRecipe:
 
 
 @dataclass(frozen=True)
+class Mix:
+    """A recipe whose bits differ between parts, compared with the best of the others.
+
+    Attributes:
+        recipe: The mix that retains most of the items that were used to choose.
+        uniform: The recipe that does so among the others.
+        held_out: What both retain of the other items; ``None`` if the baseline knows none of them.
+    """
+
+    recipe: str
+    uniform: str
+    held_out: HeldOut | None
+
+    @property
+    def chosen(self) -> str:
+        """The mix if it retains more for certain, else the other recipe, which is simpler."""
+        is_better = self.held_out is not None and self.held_out.gain.low > 0
+        return self.recipe if is_better else self.uniform
+
+
+@dataclass(frozen=True)
 class Advice:
     """The recommended recipe and how it was found.
 
@@ -57,6 +79,8 @@ class Advice:
         rounds: Number of items per recipe and number of recipes, for each round.
         runs: Locations of the rounds' runs, in order.
         source: Both sizes of a GGUF file or quantized checkpoint.
+        mix: The comparison with a recipe of mixed bits, if it was wanted.
+        no_mix: Why there is none although it was wanted.
     """
 
     model: str
@@ -72,11 +96,14 @@ class Advice:
     rounds: tuple[tuple[int, int], ...]
     runs: tuple[str, ...]
     source: PackedSource | None = None
+    mix: Mix | None = None
+    no_mix: str = ""
 
     @property
     def best(self) -> Standing:
         """The recommended recipe."""
-        return self.finalists[0]
+        chosen = self.finalists[0].recipe if self.mix is None else self.mix.chosen
+        return next(standing for standing in self.finalists if standing.recipe == chosen)
 
     @property
     def best_size(self) -> Sized:
@@ -96,5 +123,5 @@ class Advice:
     @property
     def alike(self) -> tuple[Standing, ...]:
         """Finalists whose retained share is statistically indistinguishable from the best one's, smallest first."""
-        found = (each for each in self.finalists[1:] if not each.is_clearly_behind)
+        found = (each for each in self.finalists if each is not self.best and not each.is_clearly_behind)
         return tuple(sorted(found, key=lambda each: self.sizes[each.recipe].bytes))

@@ -25,8 +25,9 @@ def operations(matrices: Sequence[Matrix], prepared: Prepared) -> float | None:
     """
     if prepared.contexts or any(len(matrix.shape) > 2 for matrix in matrices) or len(_stacks(matrices)) > 1:
         return None
-    body = sum(matrix.size for matrix in matrices if matrix.role.component not in ("head", "head_transform"))
-    head = sum(matrix.size for matrix in matrices if matrix.role.component in ("head", "head_transform"))
+    multiplied = [matrix for matrix in matrices if not matrix.is_lookup]
+    head = sum(matrix.size for matrix in multiplied if matrix.role.component in ("head", "head_transform"))
+    body = sum(matrix.size for matrix in multiplied) - head
     wanted = sum(len(batch.rows) for batch in prepared.batches)
     return 2.0 * (body * prepared.tokens + head * wanted)
 
@@ -35,7 +36,7 @@ def are_used_once(matrices: Sequence[Matrix], model: PreTrainedModel) -> bool:
     """Whether each token meets each matrix once, unlike in ALBERT and Zamba, whose layers share weights."""
     blocks = {matrix.block for matrix in matrices if matrix.block is not None}
     layers = getattr(model.config.get_text_config(), "num_hidden_layers", len(blocks))
-    weights = {matrix.parameter for matrix in matrices if matrix.tied_to is None}
+    weights = {matrix.parameter for matrix in matrices if matrix.tied_to is None and not matrix.is_lookup}
     return len(blocks) == layers and not weights & shared_parameters(model).keys()
 
 

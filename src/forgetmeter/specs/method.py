@@ -101,7 +101,8 @@ class MethodDeclaration:
         reference: The paper or function that defines its behaviour.
         level: Kind of level.
         options: Options by name.
-        forms: Supported forms of weights; ``array`` only if the method treats every weight alike, at any position.
+        forms: Supported forms of weights; ``array`` only if the method treats every weight alike, at any position;
+            ``lookup`` if it can compress a token embedding.
         effect: ``zeroes`` sets weights to zero and leaves the others in their form, ``rewrites`` changes values in
             floating point, ``quantizes`` reduces bits; later steps can only zero quantized weights.
         families: Supported model families.

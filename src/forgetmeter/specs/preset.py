@@ -138,7 +138,12 @@ _ADVICE = Preset(
             "cast:overall:dtype=bfloat16",
             "dynamic_int8:overall:granularity=per_channel",
             *(f"round_to_nearest:overall:{bits}" for bits in (8, 6, 5, 4, 3)),
-            *(f"round_to_nearest:overall:{bits}:group_size=32" for bits in (5, 4, 3)),
+            *(f"round_to_nearest:overall:{bits}:group_size=32:clip=mse" for bits in (5, 4, 3)),
+            "cast:overall:dtype=bfloat16+cast:token_embedding:dtype=bfloat16",
+            *(
+                f"round_to_nearest:overall:{bits}:group_size=32:clip=mse+cast:token_embedding:dtype=bfloat16"
+                for bits in (8, 5, 4, 3, 2)
+            ),
             *(
                 f"round_to_nearest:{first}:8+round_to_nearest:{other}:4:group_size=32"
                 for first, other in (("attention", "feed_forward"), ("feed_forward", "attention"))

@@ -9,11 +9,13 @@ from typing import Literal
 
 from forgetmeter.specs.ranges import Ranges
 
-Component = Literal["attention", "feed_forward", "mixer", "head", "head_transform", "embedding", "unknown"]
+Component = Literal[
+    "attention", "feed_forward", "mixer", "head", "head_transform", "embedding", "token_embedding", "unknown"
+]
 Part = Literal["query", "key", "value", "output", "latent", "gate", "indexer", "up", "down"]
 AttentionKind = Literal["self", "cross"]
 Stack = Literal["encoder", "decoder"]
-Form = Literal["linear", "conv1d", "tensor", "transposed", "array"]
+Form = Literal["linear", "conv1d", "tensor", "transposed", "array", "lookup"]
 MATRICES: tuple[Form, ...] = ("linear", "conv1d", "tensor", "transposed")
 """Forms whose last two axes are output and input units, in either order."""
 
@@ -35,7 +37,8 @@ class Role:
     Attributes:
         component: Attention; feed-forward; a mixer, which takes the place of attention (state-space models, linear
             attention, short convolutions); the head (the projection onto the vocabulary); the dense layer before the
-            head in masked language models; a projection between embedding and hidden size; or unknown.
+            head in masked language models; a projection between embedding and hidden size; the token embedding; or
+            unknown.
         part: Projection of attention or feed-forward; ``None`` if unknown. The gate is the projection whose output is
             activated: in a feed-forward layer with two, or of attention whose output is multiplied with it. Latent is
             the projection of queries, or of keys and values, onto a smaller vector (DeepSeek-V2's latent attention);
@@ -69,7 +72,7 @@ class Matrix:
         architecture: The ``model_type`` of the model's configuration.
         form: What holds the parameter: ``nn.Linear``, GPT-2's ``Conv1D``, or a bare tensor (some store input units
             before output units); ``array`` if its axes differ from these, such as XLNet's (hidden size, heads, head
-            size).
+            size); ``lookup`` for the token embedding, of which a text uses one row per token.
         heads: Number of attention heads, consecutive along the output units (input units for an output projection);
             fewer for key and value if query heads share them. ``None`` outside attention or if unknown.
     """
@@ -123,6 +126,11 @@ class Matrix:
     def has_inputs_first(self) -> bool:
         """Whether the layer stores input units before output units."""
         return self.form in ("conv1d", "transposed")
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether it is the token embedding: one row per token, ``(tokens, hidden size)``."""
+        return self.form == "lookup"
 
     @property
     def inputs(self) -> int:

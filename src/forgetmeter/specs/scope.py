@@ -32,6 +32,7 @@ SELECTORS: dict[str, Callable[[Matrix], bool]] = {
     "head": lambda m: m.role.component == "head",
     "head_transform": lambda m: m.role.component == "head_transform",
     "embedding_projection": lambda m: m.role.component == "embedding",
+    "token_embedding": lambda m: m.role.component == "token_embedding",
     "self_attention": lambda m: m.role.attention == "self",
     "cross_attention": lambda m: m.role.attention == "cross",
     "paper/attention": _is_published_attention,
@@ -67,7 +68,7 @@ class Scope:
         stack: If set, only this stack.
         layers: If set, only blocks from the first to the last index, both inclusive.
         pattern: Regular expression searched for in parameter names. It selects all parts of a fused parameter, and
-            matrices of any role, including unknown ones.
+            matrices of any role, including unknown ones, but not the token embedding.
     """
 
     selector: str
@@ -84,7 +85,7 @@ class Scope:
             if matrix.layer is None or not first <= matrix.layer <= last:
                 return False
         if self.pattern is not None:
-            return re.search(self.pattern, matrix.parameter) is not None
+            return not matrix.is_lookup and re.search(self.pattern, matrix.parameter) is not None
         return SELECTORS[self.selector](matrix)
 
     def select(self, matrices: Iterable[Matrix]) -> tuple[Matrix, ...]:

@@ -19,7 +19,8 @@ from forgetmeter.models.location import Location
 from forgetmeter.plan.halving import halving_rounds
 from forgetmeter.probes.loading import load_task, single_tasks
 from forgetmeter.probes.registry import find_task
-from forgetmeter.results.advice import Advice, EliminatedRecipe, Sized
+from forgetmeter.results.advice import Advice, EliminatedRecipe, Mix, Sized
+from forgetmeter.results.held_out import held_out, retained_of_used
 from forgetmeter.results.results import open_run
 from forgetmeter.results.standing import Standings
 from forgetmeter.runs.run_store import RunStore
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
 
 ADVICE_PRESET = f"{PREFIX}advice"
+_NO_MIX = "the part-by-part choice of bits gives the same bits everywhere, or does not fit, or failed"
+_HALF = 0.5
+"""Share of the items by which recipes are chosen if the others are held out."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class AdviceRequest:
         recipes: Recipes, as text, or ``preset:NAME``; by default ``preset:advice`` and the suggestions of plug-ins,
             from which recipes that do not fit the model are left out.
         options: Evaluation settings by dotted key, as for ``run``.
+        mixed: Whether to try different bits for different parts, too.
         output: Folder or URL of the runs; by default a folder under ``runs/`` named after the request.
         data: Data folder of the probes, if given.
     """
@@ -57,6 +62,7 @@ class AdviceRequest:
     budget: Budget
     recipes: Sequence[str] | None = None
     options: Mapping[str, Any] | None = None
+    mixed: bool = False
     output: str | None = None
     data: Path | None = None
 
@@ -72,6 +78,10 @@ def advise(
     The sizes of all recipes are computed, and those that fit are evaluated by successive halving in thirds: all on a
     few items, the better ones on more, the best on everything. Each round is an ordinary run, so an interrupted request
     resumes where it stopped.
+
+    With ``mixed``, all of this happens on one half of the items. On these, the sensitivity of the model's parts is
+    measured, too, from which the bits of each part follow. All items then compare the best recipes, and those of the
+    other half, which nothing was chosen by, decide whether mixed bits are better.
 
     Args:
         request: The request.
@@ -102,20 +112,21 @@ class _Advising:
     def advise(self) -> Advice:
         self._check_output()
         # Imports torch and transformers, which take seconds; invalid requests have failed before.
-        from forgetmeter.study.recipe_sizes import checked_recipes, recipe_sizes
+        from forgetmeter.study import mixing_bits, recipe_sizes
 
-        checkpoint, problems, unknown_role = checked_recipes(self._location, self._study.recipes)
+        checkpoint, problems, unknown_role = recipe_sizes.checked_recipes(self._location, self._study.recipes)
         recipes = self._usable_recipes(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")
         self._listener.stage(f"computing the sizes of {counted(len(recipes), 'recipe')}")
-        dense, sizes, unusable = recipe_sizes(
+        dense, sizes, unusable = recipe_sizes.recipe_sizes(
             checkpoint,
             recipes,
             self._study.evaluation,
             on_advance=lambda done: self._listener.stage_advanced(done, len(recipes)),
         )
         self._unusable.update(unusable)
+        sizes = _without_idle_casts(sizes)
         most = self._request.budget.within(dense)
         self._sizes = {recipe: each.bytes for recipe, each in sizes.items()}
         # Of recipes that retain the same, the smaller comes first, then the simpler.
@@ -124,6 +135,20 @@ class _Advising:
         if not fits:
             raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None))
         found, left, rounds, runs = self._rounds(fits, groups, checkpoint)
+        mix: Mix | None = None
+        if self._request.mixed:
+            mixes = mixing_bits.measured_mixes(
+                replace(self._request, tasks=found.counted, output=f"{self._output}/sensitivity"),
+                checkpoint,
+                most,
+                limit=limit_for([size for task in found.counted for size in groups[task]], _HALF),
+                listener=self._listener,
+                complete=self._complete,
+            )
+            found, mix, asked, location = self._validated(found, mixes, groups, checkpoint, runs[-1])
+            sizes |= {each.recipe: each for each in mixes}
+            rounds.append(asked)
+            runs.append(location)
         return Advice(
             model=self._request.model,
             tasks=self._study.tasks,
@@ -138,7 +163,42 @@ class _Advising:
             rounds=tuple(rounds),
             runs=tuple(runs),
             source=checkpoint.packed,
+            mix=mix,
+            no_mix=_NO_MIX if self._request.mixed and mix is None else "",
         )
+
+    def _validated(
+        self,
+        found: Standings,
+        mixes: Sequence[Sized],
+        groups: Mapping[str, Sequence[int]],
+        checkpoint: Checkpoint,
+        last: str,
+    ) -> tuple[Standings, Mix | None, tuple[int, int], str]:
+        """Ask the best recipes and mixes of bits all items.
+
+        Returns:
+            Their standings, the comparison, the numbers of items and recipes, and the location of the run.
+        """
+        tasks = found.counted
+        self._sizes |= {each.recipe: each.bytes for each in mixes}
+        used = {each.task: frozenset(each.items) for each in open_run(last).run.answers}
+        names = [*(standing.recipe for standing in found.ranked), *(each.recipe for each in mixes)]
+        items = sum(sum(groups[task]) for task in tasks)
+        location = f"{self._output}/validation"
+        self._listener.stage(f"validation: {counted(len(names), 'recipe')}, {counted(items, 'item')} each")
+        ranked = self._asked(names, tasks, self._study.evaluation.limit, location, checkpoint)
+        ranked = replace(ranked, not_counted=(*found.not_counted, *ranked.not_counted))
+        answers = open_run(location).run.answers
+        whole = {each.recipe for each in ranked.ranked}
+        made = [each.recipe for each in mixes if each.recipe in whole]
+        others = [each.recipe for each in found.ranked if each.recipe in whole]
+        if not made or not others:
+            return ranked, None, (items, len(names)), location
+        best = max(made, key=lambda recipe: retained_of_used(answers, used, recipe))
+        uniform = others[0]
+        mix = Mix(best, uniform, held_out(answers, used, best, uniform))
+        return ranked, mix, (items, len(names)), location
 
     def _checked(self) -> tuple[Study, Location]:
         locations: dict[ModelReference, Location] = {}
@@ -161,7 +221,8 @@ class _Advising:
         if model.source in ("folder", "gguf"):
             model = replace(model, place=str(self._location.path.resolve()))
         study = replace(self._study, output="", models=(model,))
-        content = json.dumps([str(study), self._location.identity, str(self._request.budget)])
+        mixed = ["mixed"] if self._request.mixed else []
+        content = json.dumps([str(study), self._location.identity, str(self._request.budget), *mixed])
         slug = "".join(each if each.isalnum() else "-" for each in str(model)).strip("-").lower()[-40:]
         return f"{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
@@ -197,11 +258,13 @@ class _Advising:
         rounds: list[tuple[int, int]] = []
         runs: list[str] = []
         names, sizes = list(fits), [size for of_task in groups.values() for size in of_task]
-        planned = halving_rounds(len(names), sum(sizes))
+        half = _HALF if self._request.mixed else 1.0
+        planned = halving_rounds(len(names), int(half * sum(sizes)))
         found, tasks = Standings((), (), (), ()), tuple(groups)
         for place, each in enumerate(planned):
             is_last = place == len(planned) - 1
-            limit = self._study.evaluation.limit if is_last else limit_for(sizes, each.share)
+            share = half * each.share
+            limit = self._study.evaluation.limit if share == 1 else limit_for(sizes, share)
             location = f"{self._output}/{'last' if is_last else f'round-{place + 1}'}"
             title = f"round {place + 1} of {len(planned)}"
             left_out: tuple[tuple[str, str], ...] = ()
@@ -273,6 +336,16 @@ class _Advising:
             groups = Counter(() if declared is None else declared.group_of(item) for item in items)
             sizes[name] = list(groups.values())
         return sizes
+
+
+def _without_idle_casts(sizes: dict[str, Sized]) -> dict[str, Sized]:
+    """Leave out recipes whose last step is a cast that saves nothing: the model is stored in 16 bits."""
+    return {text: size for text, size in sizes.items() if not _ends_idle(parse_recipe(text), sizes)}
+
+
+def _ends_idle(recipe: Recipe, sizes: Mapping[str, Sized]) -> bool:
+    before = sizes.get(str(replace(recipe, steps=recipe.steps[:-1])))
+    return before is not None and recipe.steps[-1].method == "cast" and before.bytes <= sizes[str(recipe)].bytes
 
 
 def limit_for(groups: Sequence[int], share: float) -> int:

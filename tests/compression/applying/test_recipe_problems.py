@@ -105,12 +105,16 @@ def test_only_linear_layers_and_experts_are_quantized() -> None:
             "only weights that recipes do not change: model.visual.patch_embed.proj.weight and 10 more (reads images "
             "or sound, not text)",
         ),
-        ("regex(embed_tokens)", "only weights that recipes do not change: model.language_model.embed_tokens.weight"),
+        (
+            "regex(embed_tokens)",
+            "only the token embedding (model.language_model.embed_tokens.weight), which has its own scope: write "
+            "token_embedding",
+        ),
         (
             "regex(nothing)",
             "no weight matrix of the model (its weights: model.language_model.layers.*.self_attn.q_proj.weight, ",
         ),
-        ("cross_attention", "no weight matrix of the model (roles in this model: attention.query, "),
+        ("cross_attention", "no weight matrix of the model (roles in this model: token_embedding, attention.query, "),
     ],
 )
 def test_a_scope_of_weights_that_are_left_alone_says_why(scope: str, says: str) -> None:

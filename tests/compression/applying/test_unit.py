@@ -154,4 +154,5 @@ def test_a_partly_quantized_copy_can_be_copied() -> None:
         "feed_forward.up",
         "feed_forward.down",
         "head",
+        "token_embedding",
     }

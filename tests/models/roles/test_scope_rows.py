@@ -31,11 +31,10 @@ def test_shares_are_of_all_weights_with_each_storage_counted_once() -> None:
     counted = weights(rows.scopes)
     assert counted["attention"] == (4 * LAYERS, 4 * LAYERS * SQUARE)
     assert counted["paper/attention"] == (3 * LAYERS, 3 * LAYERS * SQUARE)
-    assert counted["head"] == (1, VOCABULARY * HIDDEN)
+    assert counted["head"] == counted["token_embedding"] == (1, VOCABULARY * HIDDEN)
     assert counted["head_transform"] == (1, SQUARE)
     assert all(row.share == row.weights / total for row in (*rows.scopes, *rows.left_alone))
     assert weights(rows.left_alone) == {
-        "input embedding": (1, VOCABULARY * HIDDEN),
         "other embedding": (2, (64 + 2) * HIDDEN),
     }
     assert set(rows.empty) == {"cross_attention", "feed_forward.gate"}
@@ -53,7 +52,7 @@ def test_parts_of_fused_parameters_are_counted_as_matrices() -> None:
     assert weights(rows_of("gpt2").scopes)["attention.query"] == (LAYERS, LAYERS * SQUARE)
 
 
-ROWS = ("attention", "feed_forward", "mixer", "head", "head_transform", "embedding_projection")
+ROWS = ("attention", "feed_forward", "mixer", "head", "head_transform", "embedding_projection", "token_embedding")
 """The scopes that select different weights, and together all of known role."""
 
 

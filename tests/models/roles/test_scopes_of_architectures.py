@@ -93,7 +93,8 @@ def test_scopes_divide_the_model(name: str) -> None:
         matrix for matrix in matrices if matrix.role.component in ("embedding", "head_transform")
     }
     rest = set(matrices) - select["paper/overall"]
-    assert rest == select["head"]
+    assert rest == select["head"] | select["token_embedding"]
+    assert len(select["token_embedding"]) == 1
 
 
 @each_architecture

@@ -28,7 +28,6 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.roles.weight_map import (
     CONVOLUTION,
-    INPUT_EMBEDDING,
     NO_MATRIX,
     NOT_USED,
     OTHER_EMBEDDING,
@@ -117,10 +116,12 @@ def test_each_two_dimensional_weight_is_mapped_once(name: str) -> None:
         if weight.dim() > 1
     }
     assert reasons.keys() <= marks.keys()
+    embeddings = [matrix.parameter for matrix in weight_map(model) if matrix.is_lookup]
+    assert len(embeddings) == 1
     for matrix in weight_map(model):
         if matrix.tied_to is not None:
             assert matrix.parameter not in marks
-            assert reasons[matrix.tied_to] == INPUT_EMBEDDING
+            assert matrix.tied_to in embeddings
             continue
         marked = marks[matrix.parameter]
         if matrix.axis is None:
@@ -138,6 +139,7 @@ def test_roles_have_the_sizes_in_the_configuration(name: str) -> None:
     sizes: Counter[str] = Counter()
     for matrix in weight_map(skeleton(name)):
         sizes[str(matrix.role)] += matrix.size
+    assert sizes.pop("token_embedding") == skeleton(name).get_input_embeddings().weight.numel()
     assert dict(sizes) == SIZES[name]
 
 
@@ -145,7 +147,7 @@ def test_roles_have_the_sizes_in_the_configuration(name: str) -> None:
 def test_stack_layer_and_kind_of_attention_match_the_name(name: str) -> None:
     model = skeleton(name)
     for matrix in weight_map(model):
-        is_head = matrix.role.component in ("head", "head_transform", "embedding")
+        is_head = matrix.role.component in ("head", "head_transform", "embedding", "token_embedding")
         number = re.search(r"\.(\d+)\.", matrix.parameter)
         assert matrix.layer == (None if is_head or number is None else int(number[1]))
         assert (matrix.layer is None) == is_head
@@ -164,7 +166,7 @@ def test_the_form_matches_the_module(name: str) -> None:
     model = skeleton(name)
     for matrix in weight_map(model):
         module = model.get_submodule(matrix.module)
-        kind = {"linear": "Linear", "conv1d": "Conv1D", "tensor": "Experts"}[matrix.form]
+        kind = {"linear": "Linear", "conv1d": "Conv1D", "tensor": "Experts", "lookup": "Embedding"}[matrix.form]
         assert type(module).__name__.endswith(kind)
 
 
@@ -192,7 +194,7 @@ def test_deberta_without_its_own_head_multiplies_by_its_embedding() -> None:
 
 
 def test_ignored_weights_give_a_reason() -> None:
-    assert set(left_alone(skeleton("deberta_v2")).values()) == {INPUT_EMBEDDING, OTHER_EMBEDDING, CONVOLUTION}
+    assert set(left_alone(skeleton("deberta_v2")).values()) == {OTHER_EMBEDDING, CONVOLUTION}
     assert left_alone(skeleton("t5"))["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
     routers = {name for name, why in left_alone(skeleton("qwen2_moe")).items() if why == ROUTER}
     assert routers == {
@@ -243,11 +245,11 @@ def test_fused_parts_that_do_not_add_up_are_not_told_apart() -> None:
 
 
 def test_parts_print_as_slices() -> None:
-    query = weight_map(skeleton("gpt2"))[0]
+    query = weight_map(skeleton("gpt2"))[1]
     assert str(query) == "transformer.h.0.attn.c_attn.weight[:, 0:32]"
-    assert str(weight_map(skeleton("falcon_grouped"))[0]).endswith("query_key_value.weight[0:16+32:48]")
-    assert str(weight_map(skeleton("gpt_neox"))[0]).endswith("query_key_value.weight[0:8+24:32+48:56+… 4 ranges]")
-    assert str(weight_map(skeleton("llama"))[0]) == "model.layers.0.self_attn.q_proj.weight"
+    assert str(weight_map(skeleton("falcon_grouped"))[1]).endswith("query_key_value.weight[0:16+32:48]")
+    assert str(weight_map(skeleton("gpt_neox"))[1]).endswith("query_key_value.weight[0:8+24:32+48:56+… 4 ranges]")
+    assert str(weight_map(skeleton("llama"))[1]) == "model.layers.0.self_attn.q_proj.weight"
 
 
 def test_layers_that_texts_skip_are_left_alone() -> None:

@@ -40,6 +40,10 @@ def advise_command(
             callback=options.kept,
         ),
     ] = None,
+    mixed: Annotated[
+        bool,
+        typer.Option("--mixed", help="Also try different bits for different parts, chosen by their sensitivity."),
+    ] = False,
     limit: options.Limit = None,
     dtype: options.DTypeName = None,
     device: options.DeviceName = None,
@@ -60,6 +64,7 @@ def advise_command(
         budget=parse_budget(max_bytes),
         recipes=options.split_recipes(recipes),
         options=options.evaluation(locals()),
+        mixed=mixed,
         output=out,
         data=data,
     )

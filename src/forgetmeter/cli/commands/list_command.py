@@ -42,6 +42,7 @@ _MATRIX_FORMS: dict[Form, str] = {
     "tensor": "experts",
     "transposed": "experts",
     "array": "other layouts, such as XLNet's",
+    "lookup": "nn.Embedding",
 }
 
 list_app = typer.Typer(

@@ -131,10 +131,17 @@ def _scope_problems(
 
 
 def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTrainedModel | None) -> str:
+    pattern = scope.pattern or ""
+    embedding = next((each.parameter for each in matrices if each.is_lookup), "")
+    if pattern and re.search(pattern, embedding):
+        return (
+            f"scope '{scope}' selects only the token embedding ({embedding}), which has its own scope: write "
+            "token_embedding"
+        )
     alone: dict[str, list[str]] = {}
     reasons = {} if model is None or scope.pattern is None else left_alone(model)
     for name, reason in reasons.items():
-        if re.search(scope.pattern or "", name):
+        if re.search(pattern, name):
             alone.setdefault(reason, []).append(name)
     if alone:
         named = (f"{listed(names, 1)} ({reason})" for reason, names in alone.items())
@@ -144,7 +151,7 @@ def _nothing_selected(scope: Scope, matrices: Sequence[Matrix], model: PreTraine
     by_name = f"; others by name, such as regex({pattern_of(unknown, most=1)})" if unknown else ""
     kinds = f"roles in this model: {roles}{by_name}"
     if scope.pattern is not None:
-        names = list(dict.fromkeys(unnumbered(matrix.parameter) for matrix in matrices))
+        names = list(dict.fromkeys(unnumbered(matrix.parameter) for matrix in matrices if not matrix.is_lookup))
         kinds = f"its weights: {listed(names, _MOST_WEIGHTS)}"
     layers = {each.layer for each in matrices if each.layer is not None} if scope.layers else ()
     numbers = f"layers 0 to {max(layers)}, " if layers else ""
@@ -199,6 +206,8 @@ def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -
 
 
 def _why_refused(matrix: Matrix) -> str:
+    if matrix.is_lookup:
+        return "is the token embedding, of which a text looks up rows"
     if matrix.form == "array":
         return "is an array, not a matrix of outputs and inputs"
     if matrix.form == "conv1d":

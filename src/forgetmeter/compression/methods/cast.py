@@ -34,7 +34,7 @@ METHOD = MatrixMethod(
         summary="Weights stored in 16-bit floating point; computed in the model's own dtype.",
         reference="torch.Tensor.to",
         level="none",
-        forms=(*MATRICES, "array"),
+        forms=(*MATRICES, "array", "lookup"),
         phrase="cast to {dtype=bfloat16}",
         options={"dtype": Option("bfloat16", "The 16-bit dtype.", tuple(_DTYPES))},
         effect="rewrites",

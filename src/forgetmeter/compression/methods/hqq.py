@@ -12,6 +12,7 @@ from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.compression.methods.round_to_nearest import check
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import MATRICES
 
 _NORM, _BETA, _ROUNDS = 0.7, 10.0, 20
 _NARROW, _LARGEST_INVERSE = 1e-4, 2e4
@@ -73,6 +74,7 @@ METHOD = MatrixMethod(
         level="bits",
         phrase="rounded to {level} bits by HQQ",
         options={"group_size": Option(64, "Number of input units per scale and zero point; 0 for all.", least=0)},
+        forms=(*MATRICES, "lookup"),
         effect="quantizes",
     ),
     transform,

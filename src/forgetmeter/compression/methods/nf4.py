@@ -13,6 +13,7 @@ from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.compression.methods.round_to_nearest import check
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
+from forgetmeter.specs.role import MATRICES
 
 _LARGEST_PROBABILITY = 0.9677083
 """``1 - (1/30 + 1/32) / 2``, with the digits and in the dtype that give bitsandbytes' levels bit for bit."""
@@ -60,6 +61,7 @@ METHOD = MatrixMethod(
         level="none",
         phrase="4-bit NormalFloat",
         options={"group_size": Option(64, "Number of input units per scale; 0 for all.", least=0)},
+        forms=(*MATRICES, "lookup"),
         effect="quantizes",
     ),
     transform,

@@ -51,7 +51,7 @@ METHOD = PruningMethod(
         summary="Zeroes the given fraction of each matrix's weights, chosen at random with the study's seed.",
         reference="torch.nn.utils.prune.random_unstructured",
         level="fraction",
-        forms=(*MATRICES, "array"),
+        forms=(*MATRICES, "array", "lookup"),
         phrase="{percent} pruned at random",
         pools=WEIGHTS_OF_EACH,
     ),

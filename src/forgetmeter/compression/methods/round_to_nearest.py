@@ -13,7 +13,7 @@ from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.specs.method import MethodDeclaration, Option, Packing
 from forgetmeter.specs.recipe import Level
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import MATRICES, Matrix
 
 _SMALLEST_SCALE = torch.finfo(torch.float32).eps
 _SHRUNK_TO = [1 - step / 100 for step in range(1, 80)]
@@ -102,6 +102,7 @@ METHOD = MatrixMethod(
             "group_size": Option(0, "Number of input units per scale; 0 for all.", least=0),
             "clip": Option("max", "Scales by largest magnitude or least squared error.", ("max", "mse")),
         },
+        forms=(*MATRICES, "lookup"),
         effect="quantizes",
         packs=lambda level, options: Packing(int(level or 0), int(options["group_size"])),
     ),

@@ -28,8 +28,9 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     Forms with their own layer replace the module, or the matrices of its experts. All others become a new parameter
     without gradient; simulated forms become plain values in the dtype of the parameter they replace. Missing parts of a
     fused parameter keep the model's own weights. Where several layers share a parameter, as in Zamba, each gets the new
-    weights. A tied head stays untied until its installation is undone; the input embedding never changes. Blocks with
-    dropped weights are removed from the model.
+    weights; so does the head that is tied to a token embedding. A tied head that gets weights of its own stays untied
+    until its installation is undone, and the embedding keeps its own. Blocks with dropped weights are removed from the
+    model.
 
     Args:
         weights: The weights to install, by matrix of ``weight_map(model)``. Copied only if parts of one parameter
@@ -41,7 +42,7 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     """
     dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
     left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
-    shared = shared_parameters(model)
+    shared = {name: names for names in shared_parameters(model).values() for name in names}
     with ExitStack() as undoing:
         for parameter, of_parameter in groupby(joined(left), key=lambda unit: unit.parameter):
             units = list(of_parameter)

@@ -12,12 +12,17 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.files.model_files import TensorHeader
 from forgetmeter.models.on_disk.stored_weights import placed_tensors
-from forgetmeter.models.roles.weight_map import INPUT_EMBEDDING, left_alone, weight_map
+from forgetmeter.models.roles.weight_map import weight_map
 
 _OTHER = "other"
-_MATRICES = ("attention", "feed_forward", "mixer", "head")
-_EMBEDDING = "embedding"
-_ROLES = (*_MATRICES, _EMBEDDING, _OTHER)
+_NAMES = {
+    "attention": "attention",
+    "feed_forward": "feed_forward",
+    "mixer": "mixer",
+    "head": "head",
+    "token_embedding": "embedding",
+}
+_ROLES = (*_NAMES.values(), _OTHER)
 _BITS = re.compile(r"\d+")
 _BITS_OF_BOOLEANS = 8
 
@@ -66,8 +71,5 @@ def _bytes(header: TensorHeader) -> int:
 
 
 def _roles(model: PreTrainedModel) -> Mapping[str, str]:
-    roles: dict[str, str] = {}
-    for matrix in weight_map(model):
-        if matrix.tied_to is None and matrix.role.component in _MATRICES:
-            roles[matrix.parameter] = matrix.role.component
-    return roles | {name: _EMBEDDING for name, reason in left_alone(model).items() if reason == INPUT_EMBEDDING}
+    found = (matrix for matrix in weight_map(model) if matrix.tied_to is None)
+    return {each.parameter: _NAMES[each.role.component] for each in found if each.role.component in _NAMES}

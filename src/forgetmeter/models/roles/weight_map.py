@@ -24,7 +24,6 @@ from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stac
 _BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.(.+)$")
 _CROSS_BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.cross_attn\.")
 _UNKNOWN, _MIXER = Role("unknown"), Role("mixer")
-INPUT_EMBEDDING = "input embedding"
 OTHER_EMBEDDING = "other embedding"
 CONVOLUTION = "convolution"
 NORM = "norm"
@@ -54,8 +53,9 @@ def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
     """Return the weight matrices that recipes can compress, in the order of the model's parameters, the head last.
 
     Together with ``left_alone``, this covers every parameter of two or more dimensions once. Parameters shared by
-    several layers have their first name. A head tied to the input embedding has its own name, with ``tied_to`` naming
-    the embedding's parameter. Fused parameters are listed part by part. All others have the role ``unknown``.
+    several layers have their first name. A head tied to the token embedding has its own name, with ``tied_to`` naming
+    the embedding's parameter, which is in the map as well. Fused parameters are listed part by part. All others have
+    the role ``unknown``.
 
     Args:
         model: A masked language model, an encoder-decoder or a decoder; may be on the ``meta`` device.
@@ -77,7 +77,7 @@ def shared_parameters(model: PreTrainedModel) -> dict[str, list[str]]:
 
 
 def left_alone(model: PreTrainedModel) -> dict[str, str]:
-    """Return the reason why each other parameter of two or more dimensions, such as an embedding, is not in it."""
+    """Return the reason why each other parameter of two or more dimensions, such as a convolution, is not in it."""
     return _survey(model)[1]
 
 
@@ -137,20 +137,20 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
     if head is not None and is_quantized(head.module.weight):
         head = None
     only_stack, config, tower = _only_stack(model), text_config(model), _text_tower(model)
+    embedding = _token_embedding(model)
     matrices: list[Matrix] = []
     reasons: dict[str, str] = {}
     for name, tensor in model.named_parameters():
         if tensor.dim() < 2:
             continue
-        if head is not None and name == head.parameter:
-            if head.tied_to is not None:
-                # XLM-RoBERTa lists the weight that both share under the head's name.
-                reasons[head.tied_to] = INPUT_EMBEDDING
+        # XLM-RoBERTa lists the weight that embedding and head share under the head's name.
+        known_as = head.tied_to if head is not None and name == head.parameter else name
+        if tensor is embedding:
+            matrices.append(_embedding_matrix(known_as or name, tensor, model, only_stack))
+        if tensor is embedding or known_as is None:
             continue
-        if not name.startswith(tower) or _OTHER_MODALITY.search(name):
-            reasons[name] = OTHER_MODALITY
-            continue
-        reason = reason_to_leave_alone(model, modules, name)
+        is_other = not name.startswith(tower) or _OTHER_MODALITY.search(name)
+        reason = OTHER_MODALITY if is_other else reason_to_leave_alone(modules, name)
         if reason is not None:
             reasons[name] = reason
             continue
@@ -202,6 +202,23 @@ def _head_matrix(head: Head, model: PreTrainedModel, stack: Stack) -> Matrix:
     )
 
 
+def _token_embedding(model: PreTrainedModel) -> Tensor | None:
+    """Return the weight of the layer that looks up tokens, which other layers may share; ``None`` if quantized."""
+    embedding = model.get_input_embeddings()
+    return embedding.weight if isinstance(embedding, nn.Embedding) and not is_quantized(embedding.weight) else None
+
+
+def _embedding_matrix(parameter: str, tensor: Tensor, model: PreTrainedModel, stack: Stack | None) -> Matrix:
+    return Matrix(
+        parameter=parameter,
+        role=Role("token_embedding"),
+        shape=tuple(tensor.shape),
+        stack=stack or _stack(parameter),
+        architecture=model.config.model_type,
+        form="lookup",
+    )
+
+
 def _form(module: nn.Module, parameter: str) -> Form | None:
     """Return how a parameter stores a matrix, or one matrix per expert; ``None`` if unknown."""
     path, _, name = parameter.rpartition(".")
@@ -229,14 +246,14 @@ def _stack(name: str) -> Stack:
     return "encoder" if "encoder" in names and "decoder" not in names[: names.index("encoder")] else "decoder"
 
 
-def reason_to_leave_alone(model: PreTrainedModel, modules: Mapping[str, nn.Module], parameter: str) -> str | None:
+def reason_to_leave_alone(modules: Mapping[str, nn.Module], parameter: str) -> str | None:
     """Return why recipes leave a parameter alone, or ``None`` if they do not."""
     path = parameter.rpartition(".")[0]
     module = modules[path]
     if is_quantized(module.get_parameter(parameter.rpartition(".")[2])):
         return QUANTIZED
     if isinstance(module, nn.Embedding):
-        return INPUT_EMBEDDING if module is model.get_input_embeddings() else OTHER_EMBEDDING
+        return OTHER_EMBEDDING
     is_separable = type(modules[path.rpartition(".")[0]]).__name__.startswith("Separable")
     is_convolution = isinstance(module, _ConvNd) and (prod(module.kernel_size) > 1 or is_separable)
     if is_convolution or type(module).__name__.endswith("ShortConvolution"):

@@ -11,7 +11,7 @@ from rich.text import Text
 from forgetmeter.basics.plural import counted, listed, megabytes
 from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, percent, percent_interval, points_interval
-from forgetmeter.results.advice import Advice, Sized
+from forgetmeter.results.advice import Advice, Mix, Sized
 from forgetmeter.results.standing import Standing
 from forgetmeter.specs.model_reference import parse_model_reference
 
@@ -27,9 +27,11 @@ def advice_text(advice: Advice, *, width: int) -> Text:
         text.append("Use ", "bold")
     text.append(advice.best.recipe, "bold green")
     text.append(f"\n{_in_a_sentence(advice, width)}\n\n")
+    if advice.mix is not None:
+        text.append(f"{_wrapped(_about_mix(advice.mix, advice), width)}\n\n")
     text.append_text(_table(advice, width))
     for line in _remarks(advice):
-        text.append("\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)) + "\n")
+        text.append(_wrapped(line, width) + "\n")
     text.append("\ncreate it  ", "bold")
     text.append(f"{_command(advice)}\n")
     text.append("view it    ", "bold")
@@ -62,7 +64,29 @@ def _in_a_sentence(advice: Advice, width: int) -> str:
         f"{advice.model} takes {_where(advice)}, and retains {kept} of what it knew{over}: {count(forgotten)} of "
         f"{count(known)} right answers are forgotten."
     )
+    return _wrapped(sentence, width)
+
+
+def _wrapped(sentence: str, width: int) -> str:
     return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
+
+
+def _about_mix(mix: Mix, advice: Advice) -> str:
+    """Say whether mixed bits are better than the same bits everywhere, on the items that nothing was chosen by."""
+    if mix.held_out is None:
+        return "The baseline knows none of the items that were held out, so mixed bits could not be validated."
+    found = mix.held_out
+    on = f"of the {count(found.known)} known items that were not used to choose"
+    (mixed, other) = megabytes([advice.sizes[each].bytes for each in (mix.recipe, mix.uniform)])
+    both = (
+        f"{mix.recipe} ({mixed} MB) retains {percent_interval(found.first)} and {mix.uniform} ({other} MB) "
+        f"{percent_interval(found.other)}: a difference of {points_interval(found.gain)} points"
+    )
+    if found.gain.low > 0:
+        return f"Bits mixed by sensitivity are better: {on}, {both}."
+    if found.gain.high < 0:
+        return f"Bits mixed by sensitivity are worse: {on}, {both}."
+    return f"Mixing bits by sensitivity gains nothing that can be shown: {on}, {both}."
 
 
 def _where(advice: Advice) -> str:
@@ -115,6 +139,8 @@ def _remarks(advice: Advice) -> Iterable[str]:
     )
     if advice.source is not None:
         yield advice.source.sizes(advice.model)
+    if advice.no_mix:
+        yield f"No mix of bits was tried: {advice.no_mix}."
     in_memory = [each.recipe for each in advice.finalists if advice.sizes[each.recipe].format is None]
     if in_memory:
         yield f"Size in memory, because forgetmeter compress cannot write it: {_names(in_memory)}."

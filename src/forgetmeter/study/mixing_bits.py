@@ -1,0 +1,204 @@
+"""Chooses the bits of each part of a model by how sensitive it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from forgetmeter.checkpoints.predicted_size import SizePredictor
+from forgetmeter.errors import UserError
+from forgetmeter.executors.executor import Progress
+from forgetmeter.models.checkpoint import Checkpoint
+from forgetmeter.plan.allocation import Choice, least_loss
+from forgetmeter.results.advice import Sized
+from forgetmeter.results.results import open_run
+from forgetmeter.results.sensitivity import Sensitivity
+from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
+from forgetmeter.specs.scope import Scope
+from forgetmeter.study.checked_study import CheckedStudy, Finished
+from forgetmeter.study.measuring_sensitivity import SensitivityRequest, measure_sensitivity
+
+if TYPE_CHECKING:
+    from forgetmeter.study.advising import AdviceRequest
+
+_METHOD = "round_to_nearest:{bits}:group_size=32:clip=mse"
+_BITS = (2, 3, 4, 5, 6, 8)
+_MEASURED_BITS = (2, 3, 4)
+"""Bits that parts are asked with; an error of rounding shrinks fourfold with each further bit."""
+_EMBEDDING = "cast:token_embedding:dtype=bfloat16"
+_PRECISION = 0.005
+"""Precision of the drops."""
+_PRIOR = 0.02
+"""Loss that is assumed of a model at 2 bits where nothing was measured, so that bytes that are left are used."""
+_TRIES = 5
+
+
+def measured_mixes(
+    request: AdviceRequest,
+    checkpoint: Checkpoint,
+    most: int,
+    *,
+    limit: int,
+    listener: Progress,
+    complete: Callable[[CheckedStudy], Finished],
+) -> list[Sized]:
+    """Measure how sensitive the parts of a model are to fewer bits, and return mixes of bits that fit.
+
+    Args:
+        request: The model, its tasks, and the location of the run.
+        checkpoint: The model.
+        most: Limit in bytes.
+        limit: Number of items of each group to ask.
+        listener: Receives the stages.
+        complete: Completes the cells of the run.
+    """
+    assert request.output is not None
+    listener.stage("measuring the sensitivity of the model's parts")
+    measure_sensitivity(
+        SensitivityRequest(
+            request.model,
+            request.tasks,
+            request.output,
+            [_METHOD.format(bits=bits) for bits in _MEASURED_BITS],
+            by="component",
+            precision=_PRECISION,
+            options={**(request.options or {}), "evaluation.limit": limit},
+            data=request.data,
+        ),
+        listener=listener,
+        complete=complete,
+    )
+    return mixes(open_run(request.output).sensitivities, SizePredictor(checkpoint), most)
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A step over one part, or nothing, with what it costs."""
+
+    step: Step | None
+    saved: int
+    value: float
+    high: float
+
+
+def mixes(found: Sequence[Sensitivity], sizes: SizePredictor, most: int) -> list[Sized]:
+    """Return the recipes with the least expected loss within a size; none if none fits.
+
+    The losses of parts are taken to add up. One recipe follows from the losses as measured, another from values halfway
+    between these and their upper limits.
+
+    Args:
+        found: Sensitivities of all parts to ``_MEASURED_BITS``, over one task or several.
+        sizes: Sizes of the model's recipes.
+        most: Limit in bytes.
+    """
+    options = [*_parts(found, sizes), _embedding(sizes)]
+    recipes: dict[str, Sized] = {}
+    for caution in (0.0, 0.5):
+        made = _within(options, sizes, most, caution)
+        if made is not None:
+            recipes[made.recipe] = made
+    return list(recipes.values())
+
+
+def _parts(found: Sequence[Sensitivity], sizes: SizePredictor) -> Iterator[list[_Option]]:
+    """Yield the options of each part; a loss is never below that of more bits."""
+    losses: dict[Scope, dict[int, list[tuple[float, float]]]] = {}
+    steps: dict[Scope, Step] = {}
+    weights: dict[Scope, int] = {}
+    for each in found:
+        for part in each.parts:
+            assert each.level is not None
+            of_part = losses.setdefault(part.scope, {}).setdefault(int(each.level), [])
+            of_part.append((part.drop.value, part.drop.high))
+            steps[part.scope], weights[part.scope] = each.step, part.weights
+    whole = sum(weights.values())
+    for scope, by_bits in losses.items():
+        options = [_Option(None, 0, 0.0, 0.0)]
+        value = high = 0.0
+        for bits in sorted(by_bits, reverse=True):
+            drops = by_bits[bits]
+            value = max(value, sum(drop for drop, _ in drops) / len(drops))
+            high = max(high, value, sum(most for _, most in drops) / len(drops))
+            by_bits[bits] = [(value, high)]
+        for bits in _BITS:
+            near = min(by_bits, key=lambda each, bits=bits: abs(each - bits))  # type: ignore[misc]
+            shrunk = 4.0 ** min(0, near - bits)
+            prior = _PRIOR * 4.0 ** (2 - bits) * weights[scope] / whole
+            ((value, high),) = by_bits[near]
+            step = replace(steps[scope], scope=scope, level=bits)
+            saved = _saved(Recipe((step,)), sizes)
+            options.append(_Option(step, saved, value * shrunk + prior, high * shrunk + prior))
+        yield options
+
+
+def _embedding(sizes: SizePredictor) -> list[_Option]:
+    recipe = parse_recipe(_EMBEDDING)
+    nothing = _Option(None, 0, 0.0, 0.0)
+    saved = _saved(recipe, sizes)
+    return [nothing, _Option(recipe.steps[0], saved, 1e-9, 1e-9)] if saved > 0 else [nothing]
+
+
+def _saved(recipe: Recipe, sizes: SizePredictor) -> int:
+    try:
+        predicted = sizes.of(recipe)
+    except UserError:
+        return 0
+    return max(0, sizes.bytes_before - predicted.bytes) if predicted.format else 0
+
+
+def _within(options: Sequence[Sequence[_Option]], sizes: SizePredictor, most: int, caution: float) -> Sized | None:
+    """Return the best recipe that fits; ``None`` if there is none, or all parts get the same bits."""
+    parts = [
+        [
+            Choice(max(each.saved for each in some) - one.saved, one.value + caution * (one.high - one.value))
+            for one in some
+        ]
+        for some in options
+    ]
+    smallest = _joined([max(some, key=lambda each: each.saved) for some in options])
+    if not smallest.steps:
+        return None
+    # Parts share headers and files, so that together they take less than each alone; known of the smallest only.
+    spare = most - sizes.of(smallest).bytes
+    for _ in range(_TRIES):
+        chosen = least_loss(parts, spare)
+        if chosen is None:
+            return None
+        made = [some[place] for some, place in zip(options, chosen, strict=True)]
+        # The last one is the embedding's.
+        if len({each.step and each.step.level for each in made[:-1]}) < 2:
+            return None
+        predicted = sizes.of(recipe := _joined(made))
+        if predicted.bytes <= most:
+            return Sized(str(recipe), predicted.bytes, predicted.format)
+        spare -= predicted.bytes - most
+    return None
+
+
+def _joined(options: Sequence[_Option]) -> Recipe:
+    return Recipe(tuple(_merged(each.step for each in options if each.step is not None)))
+
+
+def _merged(steps: Iterable[Step]) -> Iterator[Step]:
+    """Merge the steps of consecutive bands of layers that differ in nothing else."""
+    ordered = sorted(steps, key=lambda step: (step.scope.selector, step.scope.stack or "", step.scope.layers or ()))
+    for _, alike in groupby(ordered, key=lambda step: replace(step, scope=replace(step.scope, layers=None))):
+        last: Step | None = None
+        for step in alike:
+            if last is not None and _follows(last.scope.layers, step.scope.layers):
+                assert last.scope.layers is not None
+                assert step.scope.layers is not None
+                last = replace(last, scope=replace(last.scope, layers=(last.scope.layers[0], step.scope.layers[1])))
+                continue
+            if last is not None:
+                yield last
+            last = step
+        if last is not None:
+            yield last
+
+
+def _follows(before: tuple[int, int] | None, after: tuple[int, int] | None) -> bool:
+    return before is not None and after is not None and before[1] + 1 == after[0]
