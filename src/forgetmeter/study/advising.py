@@ -70,8 +70,8 @@ def advise(
     """Find the recipe that retains most of a model's knowledge within a size budget.
 
     The sizes of all recipes are computed, and those that fit are evaluated by successive halving in thirds: all on a
-    few items, the better ones on more, the best on everything. Each round is an ordinary run, so an interrupted request
-    resumes where it stopped.
+    share of the items, the better ones on more, the best on everything. Each round is an ordinary run, so an
+    interrupted request resumes where it stopped.
 
     Args:
         request: The request.
