@@ -214,9 +214,12 @@ def exits(*_given: object, **_named: object) -> Capitals:
         (with_items(gold=()), "is a cloze without a right answer"),
         (
             with_items(asks="what?"),
-            "asks 'what?', which is not Requests or Cloze or WholeText or Generation or Problem",
+            "asks 'what?'; allowed: Requests, Cloze, WholeText, Generation, Problem",
         ),
-        (with_items(asks=Requests()), "has 4 choices but 0 requests"),
+        (
+            with_items(asks=Requests()),
+            "has 4 choices and 0 requests; it needs one request per choice, and at least one",
+        ),
         (with_items(choices=("Tokyo", 3)), "must have text as its id, content_hash, choices and fields"),
     ],
 )
@@ -229,9 +232,16 @@ def test_a_plug_in_with_an_invalid_task_is_refused_up_front(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("kept", [slice(1, None), slice(None, None, -1), slice(0, 0)])
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        (slice(1, None), "it returned 3 outcomes"),
+        (slice(None, None, -1), "it returned 4 outcomes for other items or in another order"),
+        (slice(0, 0), "it returned 0 outcomes"),
+    ],
+)
 def test_a_judge_that_does_not_judge_each_item_in_order_fails_its_cells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: slice
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: slice, says: str
 ) -> None:
     class Careless(Capitals):
         def judge(self, answers: Sequence[Answer | None]) -> Judgement:
@@ -242,7 +252,8 @@ def test_a_judge_that_does_not_judge_each_item_in_order_fails_its_cells(
     asked = ("--model", "standard:decoder", "--tasks", "capitals", "--out", tmp_path / "run")
     done = forgetmeter("run", *asked)
     assert done.exit_code == 1
-    assert "task 'capitals' must judge the 4 items that got an answer, in order" in " ".join(done.output.split())
+    said = f"task 'capitals' must return one outcome per answered item, in order (4 items); {says}"
+    assert said in " ".join(done.output.split())
 
 
 def test_two_tasks_with_the_same_name_are_refused(

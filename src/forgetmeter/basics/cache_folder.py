@@ -40,8 +40,8 @@ class CacheEntry:
 
     Attributes:
         name: Its path in the cache folder.
-        what: What it holds.
-        source: What that was made from; empty if unknown.
+        what: Kind of content, such as ``converted model``.
+        source: Origin of the content; empty if unknown.
         bytes: Size of its files.
         used: When it was last used or made, in seconds since the epoch.
     """

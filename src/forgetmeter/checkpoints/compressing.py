@@ -84,7 +84,8 @@ def compress_checkpoint(
         max_shard_size: Size limit of the tensors per file, such as ``5GB``.
         seed: Seed for random methods.
         check: Whether to check the result; by default, if the source takes at most ``MOST_CHECKED_BYTES``.
-        calibration: What methods that need activations look at; the whole model is then in memory, in float32.
+        calibration: Calibration text settings, for methods that need activations; the whole model is then in memory, in
+            float32.
 
     Raises:
         UserError: The request is not valid, the checkpoint is damaged, the disk is full, or the written model differs

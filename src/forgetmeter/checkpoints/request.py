@@ -39,7 +39,7 @@ class CompressionRequest:
         max_shard_bytes: Size limit of the tensors per file; only a single tensor may exceed it.
         seed: Seed for random methods.
         check: Whether to load the result again; ``None`` to do so if it is small enough.
-        calibration: What methods that need activations look at.
+        calibration: Calibration text settings, for methods that need activations.
     """
 
     model: ModelReference

@@ -27,19 +27,20 @@ NoiseFloor = Annotated[
     bool | None,
     typer.Option(
         "--noise-floor",
-        help="Score the baseline again, in differently shaped batches, to see how results vary without compression.",
+        help="Score the baseline again, in differently shaped batches, to see how much results vary without "
+        "compression.",
     ),
 ]
 Precision = Annotated[
     float | None,
     typer.Option(
-        help="Stop once the drop in accuracy is known to within ± this value; 0.05 is 5 points.",
+        help="Stop once the drop in accuracy is known to within this value (0.05: ±5 points).",
         show_default="all items",
     ),
 ]
 TaskFolders = Annotated[
     list[str] | None,
-    typer.Option(help="Folder with your own tasks, in lm-evaluation-harness's YAML; can be repeated."),
+    typer.Option(help="Folder with your own tasks, in lm-evaluation-harness's YAML format; can be repeated."),
 ]
 NumFewshot = Annotated[
     int | None, typer.Option(help="Number of few-shot examples in the prompts of lm-evaluation-harness's tasks.")
@@ -85,7 +86,7 @@ CalibrationFile = Annotated[
     str | None,
     typer.Option(
         "--calibration",
-        help="Text file that methods such as wanda and gptq look at.",
+        help="Calibration text, for methods such as wanda and gptq.",
         show_default="text that ships with Python; for standards, the built-in facts",
     ),
 ]

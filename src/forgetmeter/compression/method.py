@@ -180,7 +180,7 @@ class CompressLayer(Protocol):
 
         Args:
             weight: float32, ``(output units, input units)``; must not be changed.
-            inputs: What the layer was given on the calibration texts; nothing if none of them reaches it.
+            inputs: Inputs of the layer on the calibration texts; without positions if none of them reaches it.
             level: The step's level.
             options: All options.
         """
@@ -189,7 +189,7 @@ class CompressLayer(Protocol):
 
 @dataclass(frozen=True)
 class CalibratedMethod(Method):
-    """A method that compresses linear layers block by block, by what these are given on calibration texts.
+    """A method that compresses linear layers block by block, by their inputs on calibration texts.
 
     Attributes:
         compress: Compresses one layer.

@@ -20,7 +20,7 @@ AUTO, FACTS, PYTHON = "auto", "facts", "python"
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """What methods that need activations look at.
+    """Calibration text settings, for methods that need activations.
 
     Attributes:
         text: A text file; or the ``facts`` of forgetmeter as statements, or the ``python`` documentation that Python
@@ -60,7 +60,7 @@ class Evaluation:
         num_fewshot: Number of examples before each question of lm-eval's tasks; ``None`` for that of each task.
         system_instruction: Text before the prompts of lm-eval's tasks.
         chat_template: Whether the model's chat template renders the prompts of lm-eval's tasks.
-        calibration: What methods that need activations look at.
+        calibration: Calibration text settings, for methods that need activations.
     """
 
     limit: int | None = None

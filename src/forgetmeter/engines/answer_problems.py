@@ -1,4 +1,4 @@
-"""What an engine did instead of giving an answer, in words."""
+"""Failures of an engine to answer, in words."""
 
 from __future__ import annotations
 

@@ -41,10 +41,10 @@ class CompletionsEndpoint(Endpoint):
         ctxlens: Sequence[int] = (),
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Return the log-likelihoods of an answer of the endpoint.
+        """Return the log-likelihoods in an answer of the endpoint.
 
         Args:
-            outputs: What it answered.
+            outputs: The endpoint's answer.
             tokens: Token ids of each request.
             ctxlens: Number of those that are not scored.
 
@@ -56,7 +56,7 @@ class CompletionsEndpoint(Endpoint):
         return super().parse_logprobs(outputs=outputs, tokens=tokens, ctxlens=ctxlens, **options)  # type: ignore[misc]
 
     def parse_generations(self, outputs: Any, contexts: Sequence[str] | None = None, **options: Any) -> Any:  # noqa: ANN401
-        """Return the texts of an answer of the endpoint.
+        """Return the texts in an answer of the endpoint.
 
         Raises:
             EngineAnswerError: It has none.

@@ -85,7 +85,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Read:
-    """What was read for a cell elsewhere.
+    """Readings made for a cell elsewhere.
 
     Attributes:
         batches: The readings of batches, by ``Batch.digest``.
@@ -111,7 +111,7 @@ class CellUnit:
         cells: The cells.
         share: If only a part of the batches of the only cell is to be read, and nothing stored: its number, and the
             number of parts.
-        read: What was read for the only cell elsewhere, once all its shares are.
+        read: Readings made for the only cell elsewhere, once all its shares are read.
     """
 
     cells: Sequence[Cell]

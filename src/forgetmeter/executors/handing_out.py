@@ -16,9 +16,9 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared, is_generated
 
 _MOST_ATTEMPTS = 3
-"""How often a cell is tried whose worker is lost each time, and the workers lost at their start in a row."""
+"""Maximum number of attempts at a cell whose worker is lost, and of workers lost in a row at startup."""
 SHARE_READ = "share_read"
-"""Told, with the unit and the ``Read``, by a worker that has read a share of a cell."""
+"""Reported, with the unit and the ``Read``, by a worker that has read a share of a cell."""
 _DONE = ("cell_finished", "cell_kept", "cell_failed", SHARE_READ)
 _SHARES_PER_WORKER = 2
 """Shares and whole cells at the end, by simulation (docs/scale.md): fewer leave workers idle, more cost more."""
@@ -45,11 +45,11 @@ class ToldProgress(Progress):
 
 
 def run_units(work: Work, units: Iterable[CellUnit], tell: Tell, *, processes: int) -> None:
-    """Run what a worker takes, and tell of it.
+    """Run the units that a worker takes, and report their progress.
 
     Args:
         work: All cells that are run, here and elsewhere.
-        units: What the worker takes; read one after the other.
+        units: The units that the worker takes; read one after the other.
         tell: Passes on calls of a progress listener, and ``SHARE_READ``.
         processes: Number of workers on this machine.
 
@@ -163,9 +163,9 @@ class HandingOut:
         """Have cells that a worker has taken run first, one by one, and return those that are not tried again.
 
         Args:
-            unit: What it has taken.
-            cells: What it has not stored of it, in order; it was lost while it ran the first one. Without any, it may
-                have been lost while it started.
+            unit: The unit that the worker has taken.
+            cells: The cells of the unit that are not stored, in order; the worker was lost while it ran the first one.
+                If there are none, it may have been lost while it started.
             hopeless: The cell that would have the same fate again, if there is one.
         """
         if unit.share is not None:

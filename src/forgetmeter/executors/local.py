@@ -63,8 +63,8 @@ class LocalExecutor:
         """Run all cells, model by model and variant by variant; a candidate is a model of its own.
 
         Raises:
-            UserError: The only model cannot be loaded or scored; of several models, only its cells fail. Or the run
-                cannot be written to.
+            UserError: The only model cannot be loaded or scored (with several models, only the cells of that one fail),
+                or the run cannot be written to.
         """
         self.execute_units(work, map(CellUnit, by_variant(work.cells)), progress)
 
@@ -136,7 +136,7 @@ class _CellWork:
         """Run cells while their variant is installed; if it cannot be, that is stored as the failure of each.
 
         Returns:
-            What was read, if the unit is a share of a cell, and this does not fail.
+            The readings, if the unit is a share of a cell, and reading does not fail.
         """
         read = None
         with self._stored_if_failed(unit.cells), self._installed(unit.cells[0].variant):
@@ -441,7 +441,7 @@ def measure_noise(
     Args:
         loaded: The model.
         task: The task.
-        batch_tokens: Limit of tokens per batch in the first scoring; by default, it depends on the device.
+        batch_tokens: Maximum number of tokens per batch in the first scoring; by default, it depends on the device.
         first: The outcomes of the first scoring; computed here if missing.
     """
     engine = Engine(loaded, batch_tokens=batch_tokens)

@@ -1,4 +1,4 @@
-"""What runs on the nodes of a Ray cluster; imported there by the name of this module."""
+"""Code that runs on the nodes of a Ray cluster; imported there by the name of this module."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Desk:
 
 @dataclass(frozen=True)
 class News:
-    """What is new.
+    """Progress since the last time it was asked for.
 
     Attributes:
         told: Calls of a progress listener.

@@ -205,7 +205,7 @@ class Checkpoint:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of its weight files: of a GGUF file, all of it; of an adapter, also those of its base model."""
+        """Bytes of its weight files: for a GGUF file, all of it; for an adapter, also those of its base model."""
         if self._base is not None:
             return self._base.stored_bytes + (self.location.path / ADAPTER_WEIGHTS).stat().st_size
         files = (self.location.path,) if self._is_gguf else weight_files(self.location.path)

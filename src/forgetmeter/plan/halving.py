@@ -1,4 +1,4 @@
-"""Successive halving: evaluates all recipes on a few items, the better ones on more, and the best on all."""
+"""Successive halving: evaluates all recipes on a share of the items, the better ones on more, and the best on all."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ FACTOR = 3
 """Factor by which each round reduces the recipes and increases the items."""
 
 FEWEST_ITEMS = 300
-"""Minimum of items per round; with fewer, differences between recipes are mostly noise."""
+"""Minimum number of items per round; with fewer, differences between recipes are mostly noise."""
 
 FINALISTS = 3
-"""Minimum of recipes in the last round, so that the best can be compared with others."""
+"""Minimum number of recipes in the last round, so that the best can be compared with others."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ _VERSION = "1"
 _SOURCE = "PopQA (Mallen et al. 2023), huggingface.co/datasets/akariasai/PopQA"
 _COLUMNS = ("id", "prop", "obj", "s_pop", "question", "possible_answers")
 _TEMPLATE = f"Q: {SUBJECT} A: {ANSWER}."
-"""The prompt of its authors."""
+"""The prompt used by PopQA's authors."""
 
 POPQA = ProbeArchive(
     name="popqa",
@@ -43,9 +43,10 @@ POPQA = ProbeArchive(
 
 
 def load_popqa(name: TaskName, *, limit: int | None = None, data: Path | None = None) -> Facts:
-    """Load PopQA: each question is right if a possible answer is the likeliest of its relation's objects.
+    """Load PopQA.
 
-    Rows with the same question are one item, with the possible answers of all.
+    A question is answered correctly if one of its possible answers is the likeliest of its relation's objects. Rows
+    with the same question are merged into one item, which accepts the possible answers of all of them.
 
     Args:
         name: The task.
@@ -88,7 +89,8 @@ def _by_relation(name: TaskName, path: Path) -> dict[str, list[FileRow]]:
     """
     rows = read_rows(path)
     if missing := [column for column in _COLUMNS if column not in rows[0].values]:
-        raise UserError(f"'{path}' lacks {joined(map(repr, missing))}; {POPQA.fetch_again}")
+        columns = f"column{'' if len(missing) == 1 else 's'} {joined(map(repr, missing))}"
+        raise UserError(f"'{path}' lacks the {columns}; {POPQA.fetch_again}")
     found: dict[str, list[FileRow]] = {}
     for row in rows:
         found.setdefault(_relation(row), []).append(row)
@@ -104,17 +106,20 @@ def _relation(row: FileRow) -> str:
 
 
 def _objects(chosen: Mapping[str, Iterable[FileRow]]) -> dict[str, tuple[str, ...]]:
-    """Return the objects of each relation; other names of them do not compete."""
+    """Return the objects of each relation; aliases do not compete, and relations with a single object are left out."""
     objects = {relation: {row.label("obj") for row in rows} - {""} for relation, rows in chosen.items()}
     return {relation: tuple(sorted(found)) for relation, found in objects.items() if len(found) > 1}
 
 
 def _merged(rows: Sequence[FileRow]) -> Iterable[FileRow]:
-    """Return rows of a relation as facts, with the question as the subject; of equal questions the first."""
+    """Return rows of a relation as facts, with the question as the subject.
+
+    Where a question repeats, the first row is kept, with the answers of all.
+    """
     answers: dict[str, dict[str, None]] = {}
     first: dict[str, FileRow] = {}
     for row in rows:
-        # Rows without a question are not the same one.
+        # Rows without a question are not duplicates of each other.
         question = row.label("question") or f"\0{row.number}"
         first.setdefault(question, row)
         possible = [row.label("obj"), *(each.strip() for each in row.texts("possible_answers"))]

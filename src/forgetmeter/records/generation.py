@@ -34,7 +34,7 @@ class Generation:
 
     @property
     def max_tokens(self) -> int:
-        """Limit of tokens in the answer."""
+        """Maximum number of tokens in the answer."""
         return int(next((self.arguments[name] for name in _given(self.arguments)), DEFAULT_MAX_TOKENS))
 
     @property

@@ -22,11 +22,11 @@ class Request:
 
 
 Among = Literal["vocabulary", "candidates", "answers"]
-"""What a cloze ranks."""
+"""The answers that a cloze is ranked among."""
 
 
 class Requests(tuple[Request, ...]):
-    """Asks for continuations; the first ``len(choices)`` are those of the item's choices, in their order."""
+    """Asks for log-likelihoods of continuations; the first ``len(choices)`` belong to the item's choices, in order."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class WholeText:
 
     Attributes:
         text: The text.
-        window: Limit of tokens per window; ``None`` for the model's own.
+        window: Maximum number of tokens per window; ``None`` for the model's own limit.
     """
 
     text: str
@@ -109,7 +109,7 @@ class RequestScores(tuple[RequestScore, ...]):
 
     @property
     def is_number(self) -> bool:
-        """Whether it is an answer; see ``Answer``."""
+        """Whether the log-likelihoods are usable numbers; see ``Answer``."""
         return _is_sound([score.loglikelihood for score in self])
 
 
@@ -144,7 +144,7 @@ class ClozeAnswer:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is an answer; see ``Answer``."""
+        """Whether the log-likelihoods are usable numbers; see ``Answer``."""
         return _is_sound((*self.candidates, *(() if self.vocabulary is None else (self.vocabulary.loglikelihood,))))
 
 
@@ -163,7 +163,7 @@ class TextAnswer:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is an answer; see ``Answer``."""
+        """Whether the log-likelihood is a usable number; see ``Answer``."""
         return _is_sound((self.loglikelihood,))
 
 
@@ -186,7 +186,7 @@ class ComparedAnswer:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is an answer; see ``Answer``."""
+        """Whether divergences and log-probabilities are usable numbers; see ``Answer``."""
         # A variant may rule out what the baseline does not: such a divergence is infinite.
         return not math.isnan(sum(self.divergences) + sum(self.baseline_logprobs)) and _is_sound((sum(self.logprobs),))
 
@@ -194,8 +194,8 @@ class ComparedAnswer:
 Answer = RequestScores | ClozeAnswer | TextAnswer | ComparedAnswer | GeneratedText
 """A model's answer to an item, by the type of question.
 
-``is_number`` is false if the model's logits are NaN or infinite, which is not an answer. ``-inf`` is the log-likelihood
-of what a model rules out; if it rules out everything, that is not an answer either.
+``is_number`` is false if the log-likelihoods are NaN or ``inf``. ``-inf`` means that the model rules a text out; if it
+rules out everything, that is not an answer either.
 """
 
 
@@ -204,7 +204,7 @@ class Item:
     """One question of a task.
 
     Attributes:
-        id: The task and the index in its official order, such as ``piqa/17``.
+        id: The task and the index in the task's official order, such as ``piqa/17``.
         content_hash: Hash of the question and the right answer.
         asks: The question.
         choices: The answers to choose from, as text; empty for a ``WholeText`` or a ``Generation``.
@@ -261,9 +261,9 @@ class TaskDescription:
         source: The origin of its definition, with version.
         primary_metric: The metric that ``Outcome.correct`` follows; the first one if nothing is right or wrong.
         official_size: Number of items in the evaluated split, before any limit and filter.
-        filters: Number of items dropped by each filter of the task for every model, by what it looks for.
+        filters: Number of items dropped by each filter of the task for every model, keyed by what the filter looks for.
         remarks: What a user should know about its data, such as columns that are not used.
-        judging: Hash of how answers are judged, if the user's own file defines it, such as its metrics; else empty.
+        judging: Hash of the judging rules (such as the metrics) if a user's own file defines them; else empty.
         answer_filter: The filter whose results count, if answers are texts that lm-eval filters; else empty.
     """
 
@@ -295,8 +295,8 @@ class Task(Protocol):
         """Judge the answered items.
 
         Args:
-            answers: The model's answer to each item, in order; ``None`` if it cannot be scored, such as for an answer
-                that is not one token of its vocabulary.
+            answers: The model's answer to each item, in order; ``None`` if the item cannot be scored, for example
+                because the answer is not a single token of the model's vocabulary.
         """
         ...
 
@@ -338,8 +338,8 @@ def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
     if item.id in seen:
         yield f"two items have the id '{item.id}'"
     if not isinstance(item.asks, get_args(Asks)):
-        allowed = " or ".join(one.__name__ for one in get_args(Asks))
-        yield f"item '{item.id}' asks {item.asks!r:.80}, which is not {allowed}"
+        allowed = ", ".join(one.__name__ for one in get_args(Asks))
+        yield f"item '{item.id}' asks {item.asks!r:.80}; allowed: {allowed}"
     if not all(isinstance(text, str) for text in (item.id, item.content_hash, *item.choices, *item.fields.values())):
         yield f"item '{item.id}' must have text as its id, content_hash, choices and fields"
     if not all(type(index) is int and 0 <= index < len(item.choices) for index in item.gold):
@@ -348,7 +348,8 @@ def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
     if isinstance(item.asks, Cloze) and not item.gold:
         yield f"item '{item.id}' is a cloze without a right answer"
     if isinstance(item.asks, Requests) and len(item.asks) < max(1, len(item.choices)):
-        yield f"item '{item.id}' has {counted(len(item.choices), 'choice')} but {counted(len(item.asks), 'request')}"
+        numbers = f"{counted(len(item.choices), 'choice')} and {counted(len(item.asks), 'request')}"
+        yield f"item '{item.id}' has {numbers}; it needs one request per choice, and at least one"
     if isinstance(item.asks, Generation) and item.asks.problem:
         yield f"item '{item.id}': {item.asks.problem}"
 
@@ -362,9 +363,12 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
     judgement = task.judge(answers)
     answered = [(item, answer) for item, answer in zip(task.items, answers, strict=True) if answer is not None]
     if [outcome.item_id for outcome in judgement.outcomes] != [item.id for item, _ in answered]:
+        returned = counted(len(judgement.outcomes), "outcome")
+        if len(judgement.outcomes) == len(answered):
+            returned += " for other items or in another order"
         raise UserError(
-            f"task '{task.description.name}' must judge the {counted(len(answered), 'item')} that got an answer, in "
-            f"order; it judged {counted(len(judgement.outcomes), 'item')}, or different ones"
+            f"task '{task.description.name}' must return one outcome per answered item, in order "
+            f"({counted(len(answered), 'item')}); it returned {returned}"
         )
     said_nothing = {item.id for item, answer in answered if not answer.is_number}
     if not said_nothing:

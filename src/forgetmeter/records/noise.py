@@ -18,7 +18,7 @@ class Noise:
         gained: Items right only in the second.
         changed: Items whose prediction differs.
         largest_margin_shift: The largest difference of margins, in nats; 0 if no item has a margin.
-        batch_tokens: Limit of tokens per batch in the first and the second scoring.
+        batch_tokens: Maximum number of tokens per batch in the first and the second scoring.
     """
 
     items: int

@@ -54,7 +54,7 @@ class RunFigures:
         foretold: How well cheap numbers rank variants by their retained share, by task.
         tasks: Forgotten share, recipes by tasks; empty with a single model and task.
         relations: Forgotten share, recipes by relations, by task.
-        sensitivity: What parts of a model lose when they are compressed alone, roles by layers, by task.
+        sensitivity: What parts of a model lose when they are compressed alone, roles by layer, by task.
         frontier: Retained share over size or speed, by task.
     """
 

@@ -1,4 +1,4 @@
-"""Grid of sensitivities, roles by layers, and their wording."""
+"""Grid of sensitivities, roles by layer, and their wording."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Advice:
         tasks: The tasks it was evaluated on, as text.
         budget: The requested size limit.
         most_bytes: The size limit in bytes.
-        dense_bytes: Size of the model's own weight files; of an unpacked model, of its weights as float32.
+        dense_bytes: Size of the model's own weight files; for an unpacked model, of its weights as float32.
         finalists: Recipes of the last round, best first.
         sizes: The size of each recipe, by its text.
         left: Eliminated recipes, the last ones first.

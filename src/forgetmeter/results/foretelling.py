@@ -29,7 +29,7 @@ class Foretold:
 
     Attributes:
         task: The task whose retained share is ranked.
-        number: What ranks the variants, in words.
+        number: Name of the number that ranks the variants.
         source: The task that it was measured on; empty for sizes.
         variants: Number of variants.
         correlation: Spearman's rank correlation of the number with the retained share; the sign is chosen so that 1

@@ -25,7 +25,7 @@ class PartSensitivity:
     """What a task loses when one part of the model is compressed and the rest is left alone.
 
     Attributes:
-        scope: The part: one role or component, in some layers or all.
+        scope: The part: one role or component, in some or all layers.
         weights: Number of weights in the part.
         removed_weights: Zeros beyond those of the baseline; 0 for a method that quantizes, which only rounds to zero.
         saved_bytes: Bytes that the model becomes smaller, with each matrix in its smallest form; ``None`` if unknown.
@@ -101,13 +101,13 @@ class Sensitivity:
 
     @property
     def layers(self) -> tuple[tuple[int, int], ...]:
-        """The ranges of layers of its parts, in order; those without one are of all layers."""
+        """The ranges of layers of its parts, in order; parts without a range cover all layers."""
         return tuple(sorted({part.scope.layers for part in self.parts if part.scope.layers is not None}))
 
     def undecided(self) -> tuple[PartSensitivity, ...]:
-        """Return the parts of which it is unknown whether they are among the more or the less sensitive half.
+        """Return the parts not yet clearly in the more sensitive or the less sensitive half.
 
-        Their intervals contain the middle: the number halfway between the estimates of the last part of the more
+        Their intervals contain the boundary: the value midway between the estimates of the last part of the more
         sensitive half and the first of the other. After Kalyanakrishnan et al., "PAC Subset Selection in Stochastic
         Multi-armed Bandits", ICML 2012, which finds the best half of the arms by such intervals.
         """
@@ -123,8 +123,8 @@ class Sensitivity:
 def sensitivities(run: Run, summary: Summary) -> tuple[Sensitivity, ...]:
     """Return the sensitivities of a run, one per model, task, method and level, in the study's order.
 
-    Recipes count that consist of one step over one role or component, in some layers or all; ``overall`` counts in some
-    layers only. So do cells that have a baseline to be compared with.
+    Recipes that consist of one step over one role or component, in some or all layers, are included; ``overall`` only
+    in some layers. Cells without a baseline to compare with are left out.
     """
     reached = {(each.model, each.recipe): each.reached for each in run.variants}
     groups: dict[tuple[str, str, str, Level | None], list[tuple[Step, PartSensitivity]]] = {}

@@ -15,7 +15,7 @@ def original_bytes(model: str, summary: Summary) -> int | None:
 
 
 def variant_bytes(model: str, recipe: str, summary: Summary) -> int | None:
-    """Return the size of a variant: of a candidate's weight files, else with each matrix in its smallest form.
+    """Return the size of a variant: for a candidate, of its weight files, else with each matrix in its smallest form.
 
     Returns:
         Bytes; ``None`` if the size is unknown, as an engine's is.

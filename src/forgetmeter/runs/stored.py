@@ -15,7 +15,7 @@ class StoredVariant:
 
     Attributes:
         id: The variant's id.
-        reached: What the recipe did; ``None`` if unknown.
+        reached: Sparsity and size that the recipe reached; ``None`` if unknown.
         facts: Facts recorded when it was made, such as ``compress_seconds``.
     """
 

@@ -1,4 +1,4 @@
-"""Texts that calibrated methods look at, as the inputs of a model."""
+"""Calibration texts as the inputs of a model."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MOST_UNKNOWN = 0.2
 def calibration_calls(model: Loaded | Checkpoint, settings: CalibrationSettings) -> list[Mapping[str, Tensor]]:
     """Return the inputs of each call of the model, of at most 4,096 tokens or a single sequence.
 
-    The text is cut into sequences of equal length, without the rest, of which some are drawn at random. Each begins
-    with the tokens that the tokenizer adds to a text. Facts are sequences of their own. An encoder-decoder gets each
-    sequence as both input and labels.
+    The text is cut into sequences of equal length (the remainder is dropped), some of which are drawn at random. Each
+    begins with the tokens that the tokenizer adds to a text. Facts are sequences of their own. An encoder-decoder gets
+    each sequence as both input and labels.
 
     Args:
         model: The model, loaded or opened.
-        settings: What to read.
+        settings: The calibration text settings.
 
     Raises:
         UserError: The text cannot be read, is too short, or has too many tokens that the model does not know.

@@ -1,4 +1,4 @@
-"""The texts that calibrated methods look at."""
+"""Calibration texts, read by their settings."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def engine_reference(name: str, arguments: Mapping[str, object]) -> ModelReferen
 
     Args:
         name: ``lm_eval/NAME`` for a model class of lm-evaluation-harness, or ``llama_cpp``.
-        arguments: What it is started with.
+        arguments: Arguments to start it with.
 
     Raises:
         UserError: The name is blank, or an argument cannot be written in one line.

@@ -121,9 +121,9 @@ class SeenCorrelation:
     variance: float
 
     def shrunk(self, expected: float) -> float:
-        """Return it drawn towards what is usual, by its variance; from 0 to 1.
+        """Return it shrunk towards the expected value, by its variance; from 0 to 1.
 
-        Few items of each relation hardly tell a correlation of 0.01, which matters once many are asked. Usual
+        Few items of each relation barely reveal a correlation of 0.01, which matters once many are asked. Usual
         correlations are taken to vary by as much as they are large.
         """
         weight = expected**2 / (expected**2 + self.variance)

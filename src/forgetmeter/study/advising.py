@@ -76,8 +76,8 @@ def advise(
     """Find the recipe that retains most of a model's knowledge within a size budget.
 
     The sizes of all recipes are computed, and those that fit are evaluated by successive halving in thirds: all on a
-    few items, the better ones on more, the best on everything. Each round is an ordinary run, so an interrupted request
-    resumes where it stopped.
+    share of the items, the better ones on more, the best on everything. Each round is an ordinary run, so an
+    interrupted request resumes where it stopped.
 
     With ``mixed``, all of this happens on one half of the items. On these, the sensitivity of the model's parts is
     measured, too, from which the bits of each part follow. All items then compare the best recipes, and those of the

@@ -56,7 +56,7 @@ class CheckedStudy:
     paths: Mapping[str, str] = field(default_factory=dict)
 
     def to_score(self) -> list[Cell]:
-        """Return the missing cells that still have to be scored; of the others, only records are missing."""
+        """Return the missing cells that still have to be scored; for the others, only records are missing."""
         if not self.store.has_files():
             return list(self.missing)
         wants_noise = self.plan.study.evaluation.noise_floor

@@ -28,7 +28,7 @@ def evaluate(
         tasks: Names of tasks, where a group of lm-eval's stands for its tasks, or tasks themselves; a single one needs
             no list.
         limit: Only the first N items of each named task, or of each relation of a built-in probe; ``None`` for all.
-        batch_tokens: Limit of tokens per batch; by default, it depends on the device.
+        batch_tokens: Maximum number of tokens per batch; by default, it depends on the device.
         data: Data folder of the probes; by default ``FORGETMETER_DATA``, else ``data`` in the cache folder.
 
     Returns:

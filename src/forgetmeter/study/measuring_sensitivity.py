@@ -31,8 +31,8 @@ from forgetmeter.study.installed import InstalledVocabulary
 from forgetmeter.study.running import check_study, reader, run_checked
 
 DEFAULT_METHODS = ("l1_unstructured:0.6", "round_to_nearest:3")
-"""One method that removes weights and one that stores fewer bits, at levels that ruin a model as a whole, but not most
-of its parts."""
+"""One method that removes weights and one that stores fewer bits, at levels that ruin a model when all of it is
+compressed, but not when most single parts are."""
 DEFAULT_PRECISION = 0.02
 MOST_VARIANTS = 60
 """Number of variants that the default number of bands does not exceed."""
@@ -92,9 +92,9 @@ def measure_sensitivity(
 ) -> SensitivityRun:
     """Compress each part of a model alone, and evaluate it until it is known which parts are the more sensitive.
 
-    All parts are first evaluated until their drop is known roughly. Those of which it is then unknown whether they are
-    among the more or the less sensitive half are evaluated on more items, twice. Everything is in one ordinary run, so
-    an interrupted request resumes where it stopped.
+    All parts are first evaluated until their drop is known roughly. Those not yet clearly in the more sensitive or the
+    less sensitive half are evaluated on more items, twice. Everything is in one ordinary run, so an interrupted request
+    resumes where it stopped.
 
     Args:
         request: The request.
@@ -130,7 +130,7 @@ class _Measuring:
         finished = self._complete(checked)
         for number, precision in enumerate(finer, 2):
             asked: set[Cell] = set()
-            # New answers move the middle, so that other parts may become undecided.
+            # New answers move the boundary, so that other parts may become undecided.
             while missing := self._undecided(checked := self._planned(recipes, precision, checkpoint), asked):
                 asked.update(missing)
                 tasks = tuple(dict.fromkeys(cell.task for cell in missing))

@@ -228,18 +228,18 @@ def test_values_of_another_type_and_misspelled_columns_are_refused_with_their_li
         ("a.csv", b'prompt,choices,answer\na,"[""b"", ",b\n', "line 2: 'choices' is '.\"b\", ', not a JSON list"),
         ("a.parquet", b"PAR1", "cannot be read as Parquet"),
         ("a.tab", b"prompt", "must have one of these suffixes: .jsonl, .ndjson, .csv,"),
-        ("a.jsonl", b'{"question": "a"}\n', "lacks 'prompt', 'choices' and 'answer'"),
+        ("a.jsonl", b'{"question": "a"}\n', "lacks the columns 'prompt', 'choices' and 'answer'"),
         (
             "a.jsonl",
             b'{"prompt": "a", "choises": [], "answer": 0}\n',
-            "lacks 'choices'; rename column 'choises' if it is meant to be 'choices' .questions need",
+            "lacks the column 'choices'; rename column 'choises' if it is meant to be 'choices' .questions need",
         ),
         (
             "a.csv",
             b"prompt,choices,answr\na,b,c\n",
-            "lacks 'answer'; rename column 'answr' if it is meant to be 'answer' .questions need",
+            "lacks the column 'answer'; rename column 'answr' if it is meant to be 'answer' .questions need",
         ),
-        ("a.jsonl", b'{"subject": "a", "object": "b"}\n', "lacks 'relation' .*facts need subject, relation"),
+        ("a.jsonl", b'{"subject": "a", "object": "b"}\n', "lacks the column 'relation' .*facts need subject, relation"),
         (
             "a.jsonl",
             b'{"subject": "", "relation": "", "object": "", "prompt": "", "choices": [], "answer": 0}\n',

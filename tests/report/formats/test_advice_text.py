@@ -126,4 +126,4 @@ def test_commands_quote_odd_folder_names() -> None:
 
 def test_a_model_that_fits_as_it_is_comes_first() -> None:
     text = advice_text(replace(ADVICE, most_bytes=ADVICE.dense_bytes), width=100).plain
-    assert text.splitlines()[0] == f"The model is within the size limit as it is. Of the recipes, use {BEST}"
+    assert text.splitlines()[0] == f"The model is already within the size limit. Among the recipes, use {BEST}"

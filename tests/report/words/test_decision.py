@@ -55,7 +55,7 @@ def test_how_many_may_ship(run) -> None:
     both = overview(gate(results, margin="50pt"))
     assert both.startswith(f"2 of 2 variants may ship; the smallest is {PRUNED} (0.011 MB, 58.7% of the original's")
     unknown = overview(gate(results, margin="20pt"))
-    assert unknown == f"1 of 2 variants may ship: {ROUNDED}. 1 cannot be told yet."
+    assert unknown == f"1 of 2 variants may ship: {ROUNDED}. 1 undecided."
 
 
 def test_the_report_begins_with_it_on_request(run, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""A gate over a made-up run: what passes, fails, and cannot be told.
+"""A gate over a made-up run: what passes, fails, and is undecided.
 
 Covers ``results.gate.measuring``, ``results.gate.answered``, ``results.gate.gating`` and ``results.sizes``.
 """

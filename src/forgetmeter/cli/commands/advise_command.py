@@ -17,7 +17,7 @@ from forgetmeter.study import advising, checked_study, running
 
 def advise_command(
     model: Annotated[
-        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:FAMILY.")
+        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, or standard:FAMILY.")
     ],
     *,
     tasks: Annotated[str, typer.Option(help="Tasks to preserve, separated by commas.")],
@@ -55,8 +55,8 @@ def advise_command(
     """Find the recipe that retains the most knowledge within a size limit.
 
     The size of every recipe is computed. Those that fit are evaluated on a
-    few items, the better ones on more, and the best on all. Answers are stored;
-    after an interruption, the same command continues.
+    share of the items, the better ones on more, and the best on all. Answers
+    are stored; after an interruption, the same command continues.
     """
     request = advising.AdviceRequest(
         model=model,

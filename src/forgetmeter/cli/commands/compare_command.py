@@ -14,7 +14,7 @@ from forgetmeter.config.study_file import option_name
 def compare_command(
     baseline: Annotated[
         str,
-        typer.Argument(help="The original: org/name, ./folder, ./file.gguf, package:MODULE, standard:FAMILY."),
+        typer.Argument(help="The original: org/name, ./folder, ./file.gguf, package:MODULE, or standard:FAMILY."),
     ],
     candidates: Annotated[list[str], typer.Argument(help="Models that were made from it, named in the same ways.")],
     *,

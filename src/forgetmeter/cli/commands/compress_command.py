@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def compress_command(
     model: Annotated[
-        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:FAMILY.")
+        str, typer.Argument(help="The model: org/name, ./folder, ./file.gguf, package:MODULE, or standard:FAMILY.")
     ],
     recipe: Annotated[str, typer.Argument(help="The recipe, such as l1_unstructured:overall:0.5.")],
     *,
@@ -45,10 +45,9 @@ def compress_command(
 ) -> None:
     """Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.
 
-    The whole model is held in memory only for methods that look at texts,
-    to check the result, to convert a GGUF file, or for architectures whose
-    weights transformers converts while loading, such as some mixtures of
-    experts.
+    The whole model is held in memory only for calibrated methods, to check
+    the result, to convert a GGUF file, or for architectures whose weights
+    transformers converts while loading, such as some mixtures of experts.
     """
     # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.checkpoints.compressing import compress_checkpoint

@@ -27,7 +27,7 @@ def sensitivity_command(
     model: Annotated[
         str,
         typer.Argument(
-            help="The model: org/name, ./folder, ./file.gguf, package:MODULE, standard:FAMILY. "
+            help="The model: org/name, ./folder, ./file.gguf, package:MODULE, or standard:FAMILY. "
             "Or a run whose recipes compress single parts: its folder or URL.",
             metavar="MODEL|RUN",
         ),
@@ -50,12 +50,15 @@ def sensitivity_command(
     ] = None,
     layers: Annotated[
         int | None,
-        typer.Option(help="Number of bands of layers.", show_default="one per layer, or fewer for at most 60 variants"),
+        typer.Option(
+            help="Number of bands of layers.",
+            show_default="one per layer, or fewer, so that there are at most 60 variants",
+        ),
     ] = None,
     precision: Annotated[
         float | None,
         typer.Option(
-            help="How precisely the drop is known, ±, of parts whose order is undecided; of the others, 4 times that.",
+            help="Precision (±) of the drop for parts whose rank is undecided; 4 times that for the others.",
             show_default="0.02",
         ),
     ] = None,
@@ -71,10 +74,10 @@ def sensitivity_command(
     """Measure what a model loses when each of its parts is compressed alone.
 
     Every role in every band of layers is compressed on its own, and the loss is
-    shown per MB saved and per weight removed. All parts are evaluated on a few
-    items; those of which it is then undecided whether they are among the more
-    or the less sensitive half are evaluated on more. Answers are stored; after
-    an interruption, the same command continues. Of an existing run, the parts
+    shown per MB saved and per weight removed. All parts are evaluated on a
+    share of the items; those not yet clearly in the more sensitive or the less
+    sensitive half are evaluated on more. Answers are stored; after an
+    interruption, the same command continues. For an existing run, the parts
     that its recipes compress are shown.
     """
     settings = options.evaluation(locals())

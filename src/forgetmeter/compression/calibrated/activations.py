@@ -24,7 +24,7 @@ Calibration = Sequence[Mapping[str, Tensor]]
 """The inputs of each call of the model, such as ``{"input_ids": ids}``, without padding."""
 
 Compress = Callable[[Unit, InputMoments], Weight]
-"""Returns a unit's compressed weight, given what its layer is given."""
+"""Returns a unit's compressed weight, given the inputs of its layer."""
 
 _TOLERANCE = 1e-5
 """Largest difference from stored states of what a block returns, as a share of the largest value."""
@@ -166,7 +166,7 @@ class _StageByStage:
         ]
 
     def observe(self, stage: Stage, *, has_products: bool) -> dict[int, InputMoments]:
-        """Return what the layer of each unit of a stage is given."""
+        """Return the inputs of the layer of each unit of a stage."""
         found: dict[str, InputMoments] = {}
         watched = _Watched(found, can_stop=stage.is_block)
         with installed(self._model, self._weights), ExitStack() as watching:
@@ -251,7 +251,7 @@ class _Stopped(Exception):  # noqa: N818 - not an error
 
 
 class _Watched:
-    """Adds up what layers are given.
+    """Adds up the inputs of layers.
 
     What the first call shows holds for the others: layers that are given the same tensor share their sums, and if each
     layer runs once, the model can be stopped before the last of them computes.
@@ -269,7 +269,7 @@ class _Watched:
         self.leader: dict[str, str] = {}
 
     def hook(self, name: str) -> Callable[..., None]:
-        """Return a hook that adds what a layer is given."""
+        """Return a hook that adds the inputs of a layer."""
 
         def add(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             given = args[0] if args else next(iter(kwargs.values()))

@@ -31,7 +31,7 @@ def compress(
 
     Args:
         weight: float32, ``(output units, input units)``.
-        inputs: What the layer is given.
+        inputs: Inputs of the layer.
         level: ``None``.
         options: ``alpha`` and ``granularity``.
 

@@ -31,7 +31,7 @@ def compress(weight: Tensor, inputs: InputMoments, level: Level | None, options:
 
     Args:
         weight: float32, ``(output units, input units)``.
-        inputs: What the layer is given, with products.
+        inputs: Inputs of the layer, with products.
         level: Share of zeros.
         options: ``m``, ``block_size`` and ``damp``.
 

@@ -23,7 +23,7 @@ def compress(weight: Tensor, inputs: InputMoments, level: Level | None, options:
 
     Args:
         weight: float32, ``(output units, input units)``.
-        inputs: What the layer is given.
+        inputs: Inputs of the layer.
         level: Share of zeros.
         options: ``m``.
     """

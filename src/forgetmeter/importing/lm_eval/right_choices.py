@@ -46,8 +46,8 @@ def right_choices(
 ) -> RightChoices:
     """Return the right choices of each document.
 
-    A log gives the target as text, which may be an index, a choice, or a list of either. The reading counts that fits
-    most documents and agrees with what the log says of most answers. If neither fits, as where the choices are
+    A log gives the target as text, which may be an index, a choice, or a list of either. The reading that fits most
+    documents and agrees with what the log says about most answers is used. If neither fits, as where the choices are
     beginnings of one sentence and the target is its end, they follow from which answers were right, if that leaves only
     one.
 

@@ -66,7 +66,7 @@ _REQUIRED = (
     ("attention.head_count",),
     ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"),
 )
-"""Settings without a default in llama.cpp, of which a file has one of each group; transformers would take its own."""
+"""Settings without a default in llama.cpp; a file has one from each group. Transformers would use its own defaults."""
 _DEFAULTS: dict[str, Any] = {"rope.freq_base": 10_000.0}
 """llama.cpp's values of settings that a file may lack, where transformers has others."""
 

@@ -82,7 +82,7 @@ def quantizes_activations(method: Mapping[str, Any]) -> bool:
 def may_share_ranges(method: Mapping[str, Any]) -> bool:
     """Whether activations of several texts may be rounded by one range; true if nothing is known about the method.
 
-    Of compressed-tensors, scales are stored, or those of a token or of a part of it.
+    For compressed-tensors, scales are stored, or those of a token or of a part of it.
     """
     if isinstance(method.get("config_groups"), Mapping):
         return any(
@@ -104,8 +104,8 @@ def _of_activations(method: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def is_dequantized(method: Mapping[str, Any]) -> bool:
     """Whether the weights of a quantization method are plain numbers once they are loaded.
 
-    Of compressed-tensors, those that its layers fail on: zero points packed beside packed weights, whose shape is
-    not that of the layers' parameter, and formats that only run in bfloat16.
+    For compressed-tensors, where its layers fail: with zero points packed beside packed weights, whose shape is not
+    that of the layers' parameter, and with formats that only run in bfloat16.
     """
     if method.get("quant_method") != "compressed-tensors":
         return method.get("quant_method") in _DEQUANTIZED

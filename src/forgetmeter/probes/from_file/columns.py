@@ -70,7 +70,8 @@ def _incomplete(found: list[str], path: Path) -> str:
     close = ((column, match) for column in missing for match in get_close_matches(column, others, 1))
     meant = next((f"; rename column '{match}' if it is meant to be '{column}'" for column, match in close), "")
     needed = f"questions need {', '.join(QUESTIONS.required)}; facts need {', '.join(FACTS.required)}"
-    return f"'{path}' lacks {joined(map(repr, missing))}{meant} ({needed})"
+    columns = f"column{'' if len(missing) == 1 else 's'} {joined(map(repr, missing))}"
+    return f"'{path}' lacks the {columns}{meant} ({needed})"
 
 
 def _check_spelling(row: FileRow, form: FileForm) -> None:

@@ -1,4 +1,4 @@
-"""Heat maps of sensitivity, roles by layers."""
+"""Heat maps of sensitivity, roles by layer."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def advice_text(advice: Advice, *, width: int) -> Text:
     """Return advice as styled text for a rich console."""
     text = Text()
     if advice.dense_bytes <= advice.most_bytes:
-        text.append("The model is within the size limit as it is. Of the recipes, use ", "bold")
+        text.append("The model is already within the size limit. Among the recipes, use ", "bold")
     else:
         text.append("Use ", "bold")
     text.append(advice.best.recipe, "bold green")

@@ -1,4 +1,4 @@
-"""Sensitivities for the terminal: a grid of roles by layers, and a table of all parts."""
+"""Sensitivities for the terminal: a grid of roles by layer, and a table of all parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from forgetmeter.specs.method_facts import Methods
 _LEGEND = (
     "Drops are in percentage points of accuracy, each with its own 95% interval. No loss seen: the interval includes "
     "zero (or is not above the noise floor), and the part may lose up to its upper end. Sizes count each matrix "
-    "in its smallest form. Losses of several parts need not add up."
+    "in its smallest form. Losses of several parts do not necessarily add up."
 )
 
 

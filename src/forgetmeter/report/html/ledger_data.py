@@ -22,7 +22,7 @@ class LedgerData:
         document: JSON document for the page's script, in the form described in ``ledger_data``.
         entries: Number of forgotten and gained items in it.
         left_out: Number of items left out for lack of space.
-        most: Limit of items per recipe, task and kind; ``None`` if all items are included.
+        most: Maximum number of items per recipe, task and kind; ``None`` if all items are included.
     """
 
     document: dict[str, Any]

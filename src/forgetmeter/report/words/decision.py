@@ -77,7 +77,7 @@ def overview(gate: Gate) -> str:
         said += f"; the smallest is {variant_name(smallest.recipe)} ({size_in_words(smallest)})"
     elif passed:
         said += f": {variant_name(passed[0].recipe)}"
-    others = {"may not": counts["FAIL"], "cannot be told yet": counts["INCONCLUSIVE"] + counts["UNMEASURED"]}
+    others = {"may not": counts["FAIL"], "undecided": counts["INCONCLUSIVE"] + counts["UNMEASURED"]}
     rest = [f"{number} {what}" for what, number in others.items() if number]
     return f"{said}. {', '.join(rest).capitalize()}." if rest else f"{said}."
 

@@ -13,7 +13,7 @@ def guessing_facts(cells: Sequence[CellSummary], *, guessing: str = "chance") ->
 
     Args:
         cells: Cells of one task.
-        guessing: What to call guessing.
+        guessing: Name of the accuracy of guessing.
     """
     accuracies = {guessing: [cell.chance for cell in cells], "majority": [cell.majority_accuracy for cell in cells]}
     known = {name: [value for value in values if value is not None] for name, values in accuracies.items()}

@@ -16,7 +16,7 @@ def public_task(task: str) -> str:
 
 
 def public_model(model: str) -> str:
-    """Return a model's name; of a local path, ``./`` and its last part."""
+    """Return a model's name; for a local path, ``./`` and its last part."""
     return _FOLDERS.sub(r"\1./", model.removeprefix("answers:").rstrip("/\\"))
 
 

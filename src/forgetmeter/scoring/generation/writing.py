@@ -36,7 +36,7 @@ class Writing:
     at an end of sequence.
 
     Args:
-        batch_tokens: Limit of tokens per batch, read or written, padding included; ``None`` for the default.
+        batch_tokens: Maximum number of tokens per batch, read or written, padding included; ``None`` for the default.
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int | None) -> None:
@@ -50,7 +50,7 @@ class Writing:
 
     @cached_property
     def _lengths(self) -> tuple[int, int]:
-        """Maximum number of tokens that it reads, and, of an encoder-decoder, that it writes."""
+        """Maximum number of tokens that it reads, and, for an encoder-decoder, that it writes."""
         model, tokenizer, name = self._model, self._tokenizer, self._loaded.name
         if not self._is_pair:
             longest = max_length(model, tokenizer, name)
