@@ -266,10 +266,42 @@ def test_a_metric_computed_in_its_own_way_counts_without_ranks(tmp_path: Path) -
     assert run.outcomes[["rank", "margin"]].isna().all(axis=None)
     assert run.summary.cells[1].prediction_flips is None
     assert run.summary.cells[0].chance == pytest.approx(1 / 3)
-    assert notes(run, "a") == [
-        "t: acc does not follow from the log-likelihoods in 8 of 20 documents (t/0, t/1, t/2 and 5 more); right "
-        "and wrong are as logged, and predictions, ranks and margins are unknown"
-    ]
+    for variant, documents in (("a", "t/0, t/1, t/2 and 1 more"), ("b", "t/8, t/9, t/10 and 1 more")):
+        assert notes(run, variant) == [
+            f"t: acc does not follow from the log-likelihoods in 4 of 20 documents ({documents}); right and wrong are "
+            "as logged, and predictions, ranks and margins of all variants are unknown"
+        ]
+
+
+def test_a_contradiction_is_said_of_the_variant_that_has_it(tmp_path: Path) -> None:
+    base, other = many(2), many(6)
+    for each in other[8:12]:
+        each["acc"] = 1.0 - each["acc"]
+    run = imported(tmp_path, base, other)
+    assert notes(run, "a") == []
+    assert len(notes(run, "b")) == 1
+
+
+LOWER = {"higher_is_better": {"t": {"error": False, "acc": True}}}
+
+
+def test_metrics_that_are_better_if_lower_do_not_say_what_is_right(tmp_path: Path) -> None:
+    logs = [many(2), many(6)]
+    for each in (*logs[0], *logs[1]):
+        each.update(metrics=["error"], error=1.0 - each.pop("acc"))
+    run = imported(tmp_path, *logs, LOWER)
+    assert run.summary.cells == ()
+    assert [cell.metrics["error"] for cell in run.summary.measured] == [pytest.approx(0.1), pytest.approx(0.3)]
+    with pytest.raises(UserError, match="--metric error: t declares that lower is better"):
+        imported(tmp_path / "chosen", *logs, LOWER, metric="error")
+
+
+def test_a_metric_that_says_what_is_right_is_found_after_one_that_is_better_if_lower(tmp_path: Path) -> None:
+    logs = [[writing(each, "x" if each >= wrong else "y") for each in range(20)] for wrong in (2, 6)]
+    for each in (*logs[0], *logs[1]):
+        each.update(metrics=["error", "own"], error=1.0 - each["exact_match"], own=each.pop("exact_match"))
+    run = imported(tmp_path, *logs, LOWER)
+    assert [(cell.items, cell.right) for cell in run.summary.cells] == [(20, 18), (20, 14)]
 
 
 @pytest.mark.parametrize(("place", "acc"), [(0, 1.0), (1, 0.0)])

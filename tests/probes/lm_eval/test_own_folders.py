@@ -14,6 +14,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.probes.lm_eval.index import task_files
 from forgetmeter.probes.lm_eval.own_folders import own_task_files, runs_texts, without_foreign_code
 from forgetmeter.probes.loading import load_task, task_problems
+from forgetmeter.records.item import Answer, GeneratedText, RequestScore, RequestScores
 from forgetmeter.study.installed import InstalledVocabulary
 from forgetmeter.study.running import run
 
@@ -152,6 +153,22 @@ def test_wrong_folders_are_refused(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=says):
             own_task_files(given)
     assert list(own_task_files([str(folder), f"{folder}/deep/.."])) == ["mine"]
+
+
+@pytest.mark.parametrize("kind", ["multiple_choice", "generate_until"])
+def test_answers_are_not_right_by_a_metric_that_is_better_if_lower(folder: Path, kind: str) -> None:
+    name = "acc" if kind == "multiple_choice" else "exact_match"
+    path = folder / "deep" / "mine.yaml"
+    text = path.read_text().replace("multiple_choice", kind).replace("metric: acc", f"metric: {name}")
+    path.write_text(text.replace("higher_is_better: true", "higher_is_better: false"))
+    task = load_task("mine", folders=(str(folder),))
+    answer: Answer = GeneratedText("yes")
+    if kind == "multiple_choice":
+        answer = RequestScores([RequestScore(-1.0, is_greedy=True), RequestScore(-2.0, is_greedy=False)])
+    assert [outcome.correct for outcome in task.judge([answer, answer]).outcomes] == [None, None]
+    path.write_text(text)
+    task = load_task("mine", folders=(str(folder),))
+    assert {outcome.correct for outcome in task.judge([answer, answer]).outcomes} <= {True, False}
 
 
 def test_a_study_names_folders_and_a_changed_definition_is_refused(

@@ -27,6 +27,7 @@ class TaskForm:
         delimiter: What precedes each choice in its continuation.
         question: Returns the question in a context.
         metric: The metric that decides what is right, if chosen.
+        lower: The metrics that are better if they are lower, of which 1 is not a right answer.
     """
 
     name: str
@@ -34,6 +35,7 @@ class TaskForm:
     delimiter: str
     question: Callable[[str], str]
     metric: str | None = None
+    lower: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,12 @@ class AskedItems:
     Attributes:
         items: By document.
         reasons: For each variant, why documents are left out; the baseline's reasons hold for all.
-        note: A sentence if right and wrong do not follow from the answers; otherwise empty.
+        notes: For each variant, a sentence if right and wrong do not follow from its answers; otherwise empty.
     """
 
     items: Mapping[Key, Item]
     reasons: tuple[Reasons, ...]
-    note: str = ""
+    notes: tuple[str, ...]
 
 
 def asked_items(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], judging: Sequence[str]) -> AskedItems:
@@ -64,10 +66,10 @@ def asked_items(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], judgin
     make = {"loglikelihood": _completing, "generate_until": _writing, "loglikelihood_rolling": _reading}[form.kind]
     items = {key: make(form, sample) for key, sample in variants[0].items()}
     if form.kind != "loglikelihood" or not judging:
-        return AskedItems(items, tuple({} for _ in variants))
+        return AskedItems(items, tuple({} for _ in variants), ("",) * len(variants))
     miscounted = [miscounted_completions(each, judging[0]) for each in variants]
     found = contradictions(form.name, judging[0], variants, miscounted)
-    return AskedItems(items, found.reasons, found.note)
+    return AskedItems(items, found.reasons, found.notes)
 
 
 def _choosing(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], judging: Sequence[str]) -> AskedItems:
@@ -77,7 +79,7 @@ def _choosing(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], judging:
     found = contradictions(form.name, right.metric, variants, right.contradicted)
     shared = dict.fromkeys(right.missing, NO_RIGHT_CHOICE) | choosing_problems(items)
     baseline, *others = found.reasons
-    return AskedItems(items, ({**baseline, **shared}, *others), found.note)
+    return AskedItems(items, ({**baseline, **shared}, *others), found.notes)
 
 
 def _id(form: TaskForm, sample: Sample) -> str:

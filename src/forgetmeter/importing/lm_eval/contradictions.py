@@ -19,11 +19,12 @@ class Contradictions:
 
     Attributes:
         reasons: For each variant, why documents are left out.
-        note: A sentence on documents that are kept, as there are too many for errors; otherwise empty.
+        notes: For each variant, a sentence on documents that are kept, as there are too many for errors, if it has
+            such documents; otherwise empty.
     """
 
     reasons: tuple[Reasons, ...]
-    note: str = ""
+    notes: tuple[str, ...]
 
 
 def contradictions(
@@ -37,17 +38,27 @@ def contradictions(
         variants: The samples of each variant by document.
         found: For each variant, the documents with a contradiction.
     """
-    keys = {key for each in found for key in each}
+    contradicted = [frozenset(each) for each in found]
+    keys = frozenset[Key]().union(*contradicted)
     documents = variants[0]
     if len(keys) <= max(1, len(documents) // _SHARE) and 2 * len(keys) < len(documents):
         why = f"{metric} contradicts the log-likelihoods"
-        return Contradictions(tuple(dict.fromkeys(each, why) for each in found))
-    ids = [sample.doc_id for key, sample in documents.items() if key in keys]
+        return Contradictions(tuple(dict.fromkeys(each, why) for each in contradicted), ("",) * len(variants))
     return Contradictions(
         tuple({} for _ in variants),
-        f"{task}: {metric} does not follow from the log-likelihoods in {len(keys):,} of "
-        f"{counted(len(documents), 'document')} ({named(task, ids)}); right and wrong are as logged, and predictions, "
-        "ranks and margins are unknown",
+        tuple(
+            _note(task, metric, samples, own) if own else ""
+            for samples, own in zip(variants, contradicted, strict=True)
+        ),
+    )
+
+
+def _note(task: str, metric: str, samples: Mapping[Key, Sample], contradicted: frozenset[Key]) -> str:
+    ids = [sample.doc_id for key, sample in samples.items() if key in contradicted]
+    return (
+        f"{task}: {metric} does not follow from the log-likelihoods in {len(ids):,} of "
+        f"{counted(len(samples), 'document')} ({named(task, ids)}); right and wrong are as logged, and predictions, "
+        "ranks and margins of all variants are unknown"
     )
 
 

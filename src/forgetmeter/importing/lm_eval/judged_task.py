@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from forgetmeter.errors import UserError
 from forgetmeter.importing.lm_eval.asked_items import AskedItems, TaskForm, asked_items
 from forgetmeter.importing.lm_eval.left_out_documents import (
     BITS,
@@ -66,7 +67,8 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], names:
         names: Their names.
 
     Raises:
-        UserError: The metric that decides has no usable value for many documents of a variant.
+        UserError: The metric that decides has no usable value for many documents of a variant, or it was chosen and is
+            better if it is lower.
     """
     kind = form.kind
     primary, judging, passed = (
@@ -87,16 +89,19 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], names:
     found = [[judge(asked.items[key], sample, primary) for key, sample in each.items()] for each in kept]
     if primary not in judging:
         found = [[(measured(outcome), broken) for outcome, broken in each] for each in found]
-    elif asked.note:
+    elif any(asked.notes):
         found = [[(unplaced(outcome), broken) for outcome, broken in each] for each in found]
     outcomes = [tuple(outcome for outcome, _ in each) for each in found]
-    notes = [list(left_out_notes(form.name, each, samples)) for each, samples in zip(reasons, variants, strict=True)]
+    notes = [
+        [*filter(None, [asked.notes[place]]), *left_out_notes(form.name, reasons[place], samples)]
+        for place, samples in enumerate(variants)
+    ]
     return JudgedTask(
         items=tuple(_stored(asked.items[key]) for key in kept[0]),
         judgements=tuple(Judgement(each, _totals(kind, each)) for each in outcomes),
         not_numbers=tuple(sum(broken for _, broken in each) for each in found),
         primary=primary,
-        notes=(tuple(filter(None, (passed, asked.note, *notes[0]))), *map(tuple, notes[1:])),
+        notes=(tuple(filter(None, (passed, *notes[0]))), *map(tuple, notes[1:])),
     )
 
 
@@ -108,13 +113,18 @@ def _primary(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> tuple[
     logged = dict.fromkeys(name for sample in variants[0].values() for name in sample.metrics)
     # The baseline's decide, so that a candidate's do not change what is right for the others.
     names = [name for name in logged if is_known_by_most(variants[0].values(), name)]
-    judging = [name for name in names if judges(variants, name)]
+    judging = [name for name in names if name not in form.lower and judges(variants, name)]
+    if form.metric in logged and form.metric in form.lower:
+        raise UserError(
+            f"--metric {form.metric}: {form.name} declares that lower is better, so that 1 is not a right answer; "
+            "choose another metric, or none"
+        )
     if form.metric in logged:
         chosen = str(form.metric)
     else:
         candidates = judging or names if form.kind == "generate_until" else names
-        chosen = primary_metric(candidates) if candidates else ""
-    usual = primary_metric(list(logged)) if logged else ""
+        chosen = primary_metric(candidates, form.lower) if candidates else ""
+    usual = primary_metric(list(logged), form.lower) if logged else ""
     is_passed = chosen and form.metric != chosen and usual not in names
     few = f"{form.name}: judged by {chosen}, since few documents of the baseline have a usable value of {usual}"
     return chosen, sorted(judging, key=lambda name: name != chosen), few if is_passed else ""

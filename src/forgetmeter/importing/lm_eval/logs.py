@@ -17,6 +17,7 @@ from forgetmeter.importing.lm_eval.names import variant_names
 from forgetmeter.importing.lm_eval.reported import reported_notes
 from forgetmeter.importing.lm_eval.samples import Sample, Samples, read_samples
 from forgetmeter.importing.lm_eval.shown_question import Examples, ShownQuestion
+from forgetmeter.probes.lm_eval.judging import lower_is_better
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.item import TaskDescription
 from forgetmeter.specs.suggestion import unknown
@@ -177,6 +178,7 @@ class _Parts:
             delimiter=_DELIMITER if delimiter is None else str(delimiter),
             question=ShownQuestion(_examples(log, config), own.contexts),
             metric=self._choice.name if is_chosen else None,
+            lower=lower_is_better(log.results.of_task("higher_is_better", log.task)),
         )
 
     def variant(self, place: int) -> ImportedVariant:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,9 +31,21 @@ class Answered:
     filtered: object
 
 
-def primary_metric(metrics: Sequence[str]) -> str:
-    """Return which of a task's metrics decides whether an answer is right, given all of them in the task's order."""
-    return next((metric for metric in SHARES if metric in metrics), metrics[0])
+def primary_metric(metrics: Sequence[str], lower: Collection[str] = ()) -> str:
+    """Return which of a task's metrics decides whether an answer is right.
+
+    Args:
+        metrics: All of them in the task's order, at least one.
+        lower: Those that are better if they are lower, of which 1 is not a right answer; they come last.
+    """
+    ordered = [*(each for each in metrics if each not in lower), *(each for each in metrics if each in lower)]
+    return next((metric for metric in SHARES if metric in metrics and metric not in lower), ordered[0])
+
+
+def lower_is_better(directions: object) -> frozenset[str]:
+    """Return the metrics that are better if they are lower, given lm-eval's ``higher_is_better`` of a task."""
+    known = directions.items() if isinstance(directions, Mapping) else ()
+    return frozenset(str(name) for name, is_higher in known if is_higher is False)
 
 
 def is_measured(values: Iterable[float]) -> bool:
@@ -54,7 +66,9 @@ def unplaced(outcome: Outcome) -> Outcome:
     return replace(outcome, prediction="", rank=None, margin=None)
 
 
-def deciding_metric(metrics: Sequence[str], tried: Sequence[Mapping[str, float]]) -> tuple[str, bool]:
+def deciding_metric(
+    metrics: Sequence[str], tried: Sequence[Mapping[str, float]], lower: Collection[str]
+) -> tuple[str, bool]:
     """Return the main metric of a task that is answered by texts, and whether it measures answers.
 
     It is one that judges answers, if there is one.
@@ -62,10 +76,11 @@ def deciding_metric(metrics: Sequence[str], tried: Sequence[Mapping[str, float]]
     Args:
         metrics: All of them in the task's order, at least one.
         tried: The metrics of single answers.
+        lower: The metrics that are better if they are lower; none of them judges.
     """
     single = [name for name in metrics if all(name in each for each in tried)]
-    judging = [name for name in single if not is_measured(each[name] for each in tried)]
-    return primary_metric(judging or single or metrics), not judging
+    judging = [name for name in single if name not in lower and not is_measured(each[name] for each in tried)]
+    return primary_metric(judging or single or metrics, lower), not judging
 
 
 def generated_outcome(

@@ -28,6 +28,7 @@ from forgetmeter.probes.lm_eval.judging import (
     generated_outcome,
     is_measured,
     judging_of,
+    lower_is_better,
     measured,
     primary_metric,
     request_outcome,
@@ -87,7 +88,8 @@ class LmEvalTask:
         metrics = list(self._task.aggregation())
         if not metrics:
             raise UserError(f"task '{name}' has no metric; name one in its metric_list, such as acc")
-        self._primary = primary_metric(metrics)
+        self._lower = lower_is_better(self._task.higher_is_better())
+        self._primary = primary_metric(metrics, self._lower)
         self._is_measured = False
         self._try(metrics)
         self.description = TaskDescription(
@@ -108,7 +110,8 @@ class LmEvalTask:
     def judge(self, answers: Sequence[Answer | None]) -> Judgement:
         """Judge the answered items with lm-eval's ``process_results`` and aggregate with its metrics.
 
-        A task whose primary metric is a number other than 0 or 1, such as a probability, is measured.
+        A task whose primary metric is a number other than 0 or 1, such as a probability, or is better if lower, is
+        measured.
         An item whose scores are not numbers (see ``Answer``) is judged as if the right answer had been ruled out.
         """
         collected: dict[str, list[Any]] = {}
@@ -172,6 +175,8 @@ class LmEvalTask:
             for item in self.items
         ]
         outcomes = self.judge(made_up).outcomes
+        if self._primary in self._lower:
+            return True
         return is_measured(each.metrics[self._primary] for each in outcomes if self._primary in each.metrics)
 
     def _try_texts(self, metrics: Sequence[str]) -> None:
@@ -189,7 +194,7 @@ class LmEvalTask:
             ]
             tried.append(self.judge(answers).outcomes)
         single = [outcome.metrics for outcomes in tried for outcome in outcomes]
-        self._primary, self._is_measured = deciding_metric(metrics, single)
+        self._primary, self._is_measured = deciding_metric(metrics, single, self._lower)
         for outcome in tried[0]:
             # For example, the number at the end of a worked solution.
             if len(right[outcome.item_id]) == 1 and outcome.metrics.get(self._primary) == 1 and outcome.prediction:
