@@ -70,11 +70,15 @@ def one_block_at_a_time(loaded, recipe, calibration):
     for block in dict.fromkeys([*order, *blocks]):
         inputs = defaultdict(list)
         hooks = [
-            model.get_submodule(name).register_forward_pre_hook(
+            module.register_forward_pre_hook(
                 lambda _, args, kwargs, into=inputs[name]: into.append((args or [*kwargs.values()])[0].flatten(0, -2)),
                 with_kwargs=True,
             )
             for name in {matrix.module for matrix in blocks[block]}
+            # Zamba's layers share a weight.
+            for module in model.modules()
+            if getattr(module, "weight", None) is model.get_submodule(name).weight
+            and not isinstance(module, torch.nn.Embedding)
         ]
         with torch.inference_mode():
             for call in calibration:
@@ -124,6 +128,35 @@ def test_block_by_block_equals_whole_runs(name, monkeypatch) -> None:
     total = sum(found.get_parameter(n).numel() for n in names)
     # Scores that are equal but for rounding can change places.
     assert differing <= 2e-3 * total, f"{differing} of {total} weights"
+
+
+def test_all_layers_that_share_a_weight_are_looked_at() -> None:
+    loaded = loaded_of("zamba as decoder")
+    first, second = (loaded.model.model.layers[place].shared_transf.self_attn.q_proj for place in (1, 2))
+    assert first is not second
+    assert first.weight is second.weight
+    with torch.no_grad():
+        # Weights of one size, so that the inputs decide.
+        first.weight.fill_(1.0)
+    calibration = calls("decoder", vocabulary=loaded.model.get_input_embeddings().weight.shape[0])
+    seen: dict[int, list[torch.Tensor]] = {0: [], 1: []}
+    hooks = [
+        module.register_forward_pre_hook(lambda _, args, place=place: seen[place].append(args[0].flatten(0, -2)))
+        for place, module in enumerate((first, second))
+    ]
+    with torch.inference_mode():
+        for call in calibration:
+            loaded.model(**call)
+    for hook in hooks:
+        hook.remove()
+    both, only = (torch.cat(rows).norm(dim=0) for rows in ([*seen[0], *seen[1]], seen[0]))
+    half = len(both) // 2
+    assert set(both.argsort()[:half].tolist()) != set(only.argsort()[:half].tolist())
+    pruned = compress(loaded, "wanda:attention.query:0.5", calibration=calibration).model
+    for place in (1, 2):
+        weight = pruned.model.layers[place].shared_transf.self_attn.q_proj.weight
+        zeros = (weight == 0).nonzero()[:, 1].tolist()
+        assert set(zeros) == set(both.argsort()[:half].tolist())
 
 
 @pytest.mark.parametrize("recipe", ["wanda:overall:0.5", "wanda:feed_forward:0.5:m=4"])

@@ -110,7 +110,8 @@ class Stage:
     Attributes:
         module: Its name.
         places: The indices of its units.
-        is_block: Whether it is a block that runs once, so that the model can be stopped after it.
+        is_block: Whether it is a block that runs once and shares no unit with other blocks, so that the model can be
+            stopped after it.
     """
 
     module: str
@@ -142,6 +143,7 @@ class _StageByStage:
         self._states: dict[str, tuple[int, list[Any]]] = {}
         self._is_skipping = True
         with installed(self._model, self._weights):
+            self._users = _users(self._model, modules)
             self.stages = self._in_order()
 
     def _in_order(self) -> list[Stage]:
@@ -161,7 +163,13 @@ class _StageByStage:
             self._call(self._calls[-1])
         # What never runs on these texts comes last.
         return [
-            Stage(name, tuple(places[name]), order.count(name) == 1 and name.startswith(lists))
+            Stage(
+                name,
+                tuple(places[name]),
+                order.count(name) == 1
+                and name.startswith(lists)
+                and not any(self._modules[place] in self._users for place in places[name]),
+            )
             for name in dict.fromkeys([*order, *places])
         ]
 
@@ -174,9 +182,10 @@ class _StageByStage:
                 self._is_skipping = False
                 self._states.clear()
             for name in dict.fromkeys(self._modules[place] for place in stage.places):
-                module = self._model.get_submodule(name)
-                found[name] = InputMoments(_inputs(module), self._model.device, has_products=has_products)
-                watching.callback(module.register_forward_pre_hook(watched.hook(name), with_kwargs=True).remove)
+                modules = self._users.get(name, [self._model.get_submodule(name)])
+                found[name] = InputMoments(_inputs(modules[0]), self._model.device, has_products=has_products)
+                for module in modules:
+                    watching.callback(module.register_forward_pre_hook(watched.hook(name), with_kwargs=True).remove)
             for number in range(len(self._calls) - 1):
                 self._run(stage, number)
                 watched.finish()
@@ -311,6 +320,27 @@ def _compressed_at(place: int, unit: Unit, inputs: InputMoments, compress: Compr
         return compress(unit, inputs)
     except UnusableWeightError as error:
         raise UnusableWeightError(error.reason, position=place) from error
+
+
+def _users(model: PreTrainedModel, names: Iterable[str]) -> dict[str, list[nn.Module]]:
+    """Return the layers that use the weight of a layer, for each that shares it with others, as in Zamba.
+
+    A layer that is part of several blocks counts once, since it is one module.
+    """
+    wanted = set(names)
+    found: dict[int, tuple[list[str], dict[int, nn.Module]]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and (hasattr(module, "in_features") or hasattr(module, "nx")):
+            paths, modules = found.setdefault(id(weight), ([], {}))
+            paths.append(name)
+            modules[id(module)] = module
+    return {
+        name: list(modules.values())
+        for paths, modules in found.values()
+        for name in paths
+        if name in wanted and len(paths) > 1
+    }
 
 
 def _inputs(module: nn.Module) -> int:
