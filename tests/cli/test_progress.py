@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -196,3 +197,21 @@ def test_names_do_not_control_the_terminal(clock: Clock, monkeypatch: pytest.Mon
         listener.cell_failed(CELL, error=name)
     assert live.getvalue().count(shown) == 2
     assert "\x07" not in live.getvalue()
+
+
+def test_a_cell_that_is_slower_than_the_others_lasts_as_long_as_its_own_pace_says(clock: Clock) -> None:
+    cells = [replace(CELL, task=name) for name in ("one", "two", "slow")]
+    stream = io.StringIO()
+    with progress_on(stream, prospect(cells, cells, cells)) as listener:
+        for cell in cells[:2]:
+            listener.cell_started(cell, items=20)
+            clock.now += 1
+            listener.cell_advanced(cell, share=1.0)
+            listener.cell_finished(cell, seconds=1.0)
+        listener.cell_started(cells[2], items=20)
+        clock.now += 10
+        listener.cell_advanced(cells[2], share=0.1)
+        clock.now += 30
+        listener.cell_advanced(cells[2], share=0.4)
+    # 60% of the cell are left, and 30% took 30 seconds.
+    assert "40%; 2/3 cells, 0.2 items/s, 1:00 left" in stream.getvalue()

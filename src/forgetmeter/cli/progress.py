@@ -82,6 +82,13 @@ class _Started:
     weight: float
     since: float
     share: float = 0.0
+    # When its first batch was done, and the share that it was.
+    first: tuple[float, float] | None = None
+
+    def left(self, now: float) -> float:
+        """Return the seconds that the rest takes at the pace since the first batch; 0 if unknown."""
+        since, before = self.first or (now, self.share)
+        return (1 - self.share) * (now - since) / (self.share - before) if self.share > before else 0.0
 
 
 class _Pace:
@@ -109,6 +116,7 @@ class _Pace:
     def advance(self, cell: Cell, share: float) -> None:
         if (started := self._started.get(cell)) is not None:
             started.share = share
+            started.first = started.first or (time.monotonic(), share)
         self._first = self._first or (time.monotonic(), self._under_way)
 
     def finish_cell(self, cell: Cell) -> tuple[int, int]:
@@ -147,8 +155,13 @@ class _Pace:
         if not self._work and self._first is not None:
             # The first cell's share of preparation says nothing about the rest.
             since, before = self._first
-        work = done - before
-        return _duration((time.monotonic() - since) / work * (whole - done)) if work > 0 else "…"
+        work, now = done - before, time.monotonic()
+        if work <= 0:
+            return "…"
+        pace = (now - since) / work
+        # A cell that is slower than the others, such as one whose texts are read one by one.
+        slower = (each.left(now) - pace * each.weight * (1 - each.share) for each in self._started.values())
+        return _duration(pace * (whole - done) + max([0.0, *slower]))
 
 
 def _duration(seconds: float) -> str:

@@ -352,6 +352,11 @@ class _ModelWork(_CellWork):
         if not _is_read_apart(variant):
             return self._own
         engine = Engine(self._loaded, batch_tokens=self._work.evaluation.batch_tokens)
+        if engine.sharing.level == "alone" != self._own.sharing.level:
+            self._progress.stage(
+                "reading each text alone, which takes many times as long: a layer rounds the activations of all texts "
+                "in a batch together"
+            )
         return self._engines.setdefault(engine.shared, engine)
 
     def _engine(self, cell: Cell) -> Scoring:

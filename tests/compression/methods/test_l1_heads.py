@@ -9,9 +9,12 @@ from functools import cache
 import pytest
 import torch
 from models.architectures import ARCHITECTURES, logits_of, make_architecture
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, BertConfig, EncoderDecoderConfig, EncoderDecoderModel
 
 from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.forms.int8_weight import Int8Weight
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
@@ -173,3 +176,26 @@ def test_heads_of_quantized_layers_stay_8_bit() -> None:
 def test_impossible_requests_are_refused_up_front(name: str, recipe: str, says: str) -> None:
     (problem,) = Compressor(loaded(name)).check(parse_recipe(recipe))
     assert says in problem
+
+
+def test_layers_that_use_the_keys_of_others_are_named() -> None:
+    config = CONFIGURATIONS["gemma3n_text as decoder"].model().config
+    config.num_hidden_layers, config.num_kv_shared_layers = 3, 1
+    config.layer_types, config.activation_sparsity_pattern = ["full_attention"] * 3, [0.0] * 3
+    config.intermediate_size = [48] * 3
+    with torch.device("meta"):
+        matrices = weight_map(AutoModelForCausalLM.from_config(config))
+    (problem,) = recipe_problems(parse_recipe("l1_heads:attention:0.3"), matrices)
+    assert "the model has no key in the self-attention of decoder layer 2; " in problem
+    assert problem.endswith("choose a scope with all four, such as layers[0-1]/attention")
+    assert recipe_problems(parse_recipe("l1_heads:layers[0-1]/attention:0.3"), matrices) == []
+
+
+def test_each_stack_of_two_configurations_has_its_own_heads() -> None:
+    sizes = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    encoder = BertConfig(**sizes, num_attention_heads=4)
+    decoder = BertConfig(**sizes, num_attention_heads=8, is_decoder=True, add_cross_attention=True)
+    with torch.device("meta"):
+        model = EncoderDecoderModel(config=EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder))
+    heads = {(each.stack, each.heads) for each in weight_map(model) if each.role.component == "attention"}
+    assert heads == {("encoder", 4), ("decoder", 8)}

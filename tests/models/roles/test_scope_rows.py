@@ -8,7 +8,7 @@ from models.architectures import ARCHITECTURES, HIDDEN, INNER, LAYERS, VOCABULAR
 from models.wrappers import WRAPPERS, make_wrapper
 from scoring.batch_invariance.configurations import CONFIGURATIONS, small_options
 from torch import nn
-from transformers import Gemma4ForCausalLM, Gemma4TextConfig
+from transformers import DogeConfig, DogeForCausalLM, Gemma4ForCausalLM, Gemma4TextConfig
 
 from forgetmeter.models.roles.scope_rows import Row, ScopeRows, rows_of_model, scope_rows
 from forgetmeter.specs.role import Matrix, Role
@@ -110,3 +110,30 @@ def test_keys_that_are_also_the_values_are_named() -> None:
         assert dict(weights(rows.scopes))["attention.key"][0] == len(config.layer_types)
     for name in ("bert", "gpt2", "t5"):
         assert not rows_of(name).keys_and_values
+
+
+def test_scopes_of_a_part_that_recipes_refuse_are_not_listed() -> None:
+    model = make_architecture("llama")
+    model.model.layers[0].self_attn.extra = nn.Linear(3, 4)
+    rows = rows_of_model(model)
+    names = [*(row.name for row in rows.scopes), *rows.empty]
+    assert "attention" in names
+    assert "feed_forward.up" in names
+    assert not any(name.startswith("attention.") for name in names)
+    assert rows.without_part == ("model.layers.0.self_attn.extra.weight",)
+
+
+def test_experts_that_are_looked_up_are_no_embedding() -> None:
+    config = DogeConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        is_moe=True,
+        num_experts=16,
+        num_experts_per_tok=4,
+    )
+    with torch.device("meta"):
+        rows = rows_of_model(DogeForCausalLM(config))
+    assert weights(rows.left_alone)["experts that are looked up"] == (2, 2 * 16 * 32)

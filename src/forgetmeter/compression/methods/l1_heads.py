@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from forgetmeter.compression.forms.weight import Weight, put
 from forgetmeter.compression.method import AtLevel, Method, Options
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
-from forgetmeter.specs.role import ATTENTION_PARTS, Matrix
+from forgetmeter.specs.role import ATTENTION_PARTS, Matrix, Part
 
 Attention = tuple[str, int | None, str | None]
 """The identity of an attention in a model: stack, layer, self or cross."""
@@ -37,7 +38,6 @@ class L1Heads(Method):
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]
     ) -> Iterator[str]:
         """Report matrices outside attention, missing parts, or a layer that would lose all heads."""
-        del model
         wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
         if wrong is not None:
             is_unknown = wrong.role.component == "attention"
@@ -46,12 +46,15 @@ class L1Heads(Method):
                 f"l1_heads needs attention with a known number of heads, and {wrong} is not part of any; choose {other}"
             )
             return
+        whole = {attention for attention, parts in _by_attention(model).items() if not _missing(parts)}
         for attention, parts in _by_attention(matrices).items():
-            missing = [part for part in ATTENTION_PARTS if part not in {matrix.role.part for matrix in parts}]
-            if missing:
+            if missing := _missing(parts):
+                is_whole = attention in whole
                 yield (
-                    "l1_heads removes query, key, value and output of a head together, and the scope selects no "
-                    f"{missing[0]} in {_described(attention)}; choose a scope with all four, such as attention"
+                    "l1_heads removes query, key, value and output of a head together, and "
+                    f"{'the scope selects' if is_whole else 'the model has'} no {missing[0]} in "
+                    f"{_described(attention)}; choose "
+                    f"{'a scope with all four, such as attention' if is_whole else _whole_layers(whole)}"
                 )
                 return
         yield from _too_many(_groups(matrices), float(level or 0), options)
@@ -72,6 +75,23 @@ class L1Heads(Method):
                 yield unit.weight.masked(_mask(unit, groups, removed))
 
         return at_level
+
+
+def _missing(parts: Iterable[Matrix]) -> list[Part]:
+    """Return the parts that an attention lacks: some layers use the keys and values of others."""
+    found = {matrix.role.part for matrix in parts}
+    return [part for part in ATTENTION_PARTS if part not in found]
+
+
+def _whole_layers(attentions: Iterable[Attention]) -> str:
+    """Return a scope of attentions with all four parts: the most consecutive layers."""
+    layers = sorted({layer for _, layer, _ in attentions if layer is not None})
+    # Consecutive numbers differ from their places by the same.
+    runs = [[layer for _, layer in run] for _, run in groupby(enumerate(layers), key=lambda each: each[1] - each[0])]
+    if not runs:
+        return "another method"
+    longest = max(runs, key=len)
+    return f"a scope with all four, such as layers[{longest[0]}-{longest[-1]}]/attention"
 
 
 def _by_attention(matrices: Iterable[Matrix]) -> dict[Attention, list[Matrix]]:

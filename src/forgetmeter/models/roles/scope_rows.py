@@ -68,19 +68,26 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
         scopes += [Scope("overall", "encoder"), Scope("overall", "decoder")]
     selected = {str(scope): scope.select(matrices) for scope in scopes}
     rows = {name: _row(name, [matrix.size for matrix in found], total) for name, found in selected.items()}
+    without_part = [
+        matrix
+        for matrix in matrices
+        if matrix.role.component in ("attention", "feed_forward") and matrix.role.part is None
+    ]
+    # Recipes with a scope of one part are refused.
+    refused = tuple(f"{matrix.role.component}." for matrix in without_part)
     alone: dict[str, list[int]] = {}
     for reason, size in reasons:
         alone.setdefault(reason, []).append(size)
     return ScopeRows(
-        scopes=tuple(row for row in rows.values() if row.matrices),
-        empty=tuple(name for name, row in rows.items() if not row.matrices and name not in _RARE),
+        scopes=tuple(row for row in rows.values() if row.matrices and not row.name.startswith(refused)),
+        empty=tuple(
+            name
+            for name, row in rows.items()
+            if not row.matrices and name not in _RARE and not name.startswith(refused)
+        ),
         left_alone=tuple(_row(reason, sizes, total) for reason, sizes in alone.items()),
         unknown=tuple(str(matrix) for matrix in matrices if matrix.role.component == "unknown"),
-        without_part=tuple(
-            str(matrix)
-            for matrix in matrices
-            if matrix.role.component in ("attention", "feed_forward") and matrix.role.part is None
-        ),
+        without_part=tuple(map(str, without_part)),
         tied_to=next((matrix.tied_to for matrix in matrices if matrix.tied_to), None),
         keys_and_values=tuple(_keys_and_values(matrices)),
     )

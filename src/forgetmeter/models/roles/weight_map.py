@@ -25,6 +25,7 @@ _BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.(.+)$")
 _CROSS_BLOCK = re.compile(r"^(?:.*?\.)?(\d+)\.cross_attn\.")
 _UNKNOWN, _MIXER = Role("unknown"), Role("mixer")
 OTHER_EMBEDDING = "other embedding"
+LOOKED_UP_EXPERTS = "experts that are looked up"
 CONVOLUTION = "convolution"
 NORM = "norm"
 ROUTER = "router of experts"
@@ -40,6 +41,7 @@ OTHER_MODALITY = "reads images or sound, not text"
 _OTHER_MODALITY = re.compile(
     r"(^|\.)(vision_tower|multi_modal_projector|image_encoder|visual_projection|vision_moe|vqmodel|embed_tokens_extend)\."
 )
+_MOE = re.compile(r"MoE$")
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
 # AltUp and LAuReL are Gemma 3n's.
@@ -253,7 +255,9 @@ def reason_to_leave_alone(modules: Mapping[str, nn.Module], parameter: str) -> s
     if is_quantized(module.get_parameter(parameter.rpartition(".")[2])):
         return QUANTIZED
     if isinstance(module, nn.Embedding):
-        return OTHER_EMBEDDING
+        # Doge's experts are rows of two such layers.
+        is_expert = _MOE.search(type(modules[path.rpartition(".")[0]]).__name__)
+        return LOOKED_UP_EXPERTS if is_expert else OTHER_EMBEDDING
     is_separable = type(modules[path.rpartition(".")[0]]).__name__.startswith("Separable")
     is_convolution = isinstance(module, _ConvNd) and (prod(module.kernel_size) > 1 or is_separable)
     if is_convolution or type(module).__name__.endswith("ShortConvolution"):
@@ -299,7 +303,9 @@ def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - eac
     """
     if matrix.role.component != "attention" or matrix.role.part is None or len(matrix.shape) != 2:
         return None
-    config = _of_block(config, matrix.layer)
+    # T5Gemma and BERT2BERT have a configuration for each stack.
+    own = getattr(config, matrix.stack, None)
+    config = _of_block(own if isinstance(own, PretrainedConfig) else config, matrix.layer)
     queries = _query_heads(config, matrix)
     heads = _key_value_heads(config, queries) if matrix.role.part in ("key", "value") else queries
     outputs = matrix.shape[1 - matrix.input_axis]
