@@ -32,14 +32,14 @@ from forgetmeter.probes.facts.task import TASK as FACTS
 from forgetmeter.probes.facts.task import FactsTask
 from forgetmeter.records.item import Task
 from forgetmeter.report.formats.advice_text import advice_text
-from forgetmeter.results.advice import Advice
+from forgetmeter.results.advice import Advice, Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.specs.preset import preset_recipes
 from forgetmeter.specs.recipe import parse_recipe
 from forgetmeter.specs.role import Matrix, Role
 from forgetmeter.specs.task_name import TaskName
-from forgetmeter.study.advising import AdviceRequest, advise, limit_for
+from forgetmeter.study.advising import AdviceRequest, _without_idle_casts, advise, limit_for
 from forgetmeter.study.running import CheckedStudy, Finished, run, run_checked
 
 MODEL = "standard:decoder"
@@ -259,7 +259,7 @@ def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
 def test_if_nothing_fits_the_smallest_is_named(folder: Path) -> None:
     smallest = r"no recipe fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+ bytes, "
     with pytest.raises(UserError, match=smallest):
-        advise(request(folder / "none", "0.1"))
+        advise(request(folder / "none", "0.5"))
     assert not (folder / "none").exists()
 
 
@@ -405,3 +405,29 @@ def test_a_model_has_the_same_folder_by_any_path(tmp_path: Path, monkeypatch: py
     ]
     assert advise(asked[0]).runs == advise(asked[1]).runs
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def test_a_limit_below_the_token_embedding_says_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match="the token embedding alone takes 302,464 bytes in 16 bits, and no format"
+    ) as found:
+        advise(request(tmp_path / "runs", "0.2"))
+    assert "evaluate a recipe with round_to_nearest:token_embedding:4" in str(found.value)
+
+
+def test_recipes_for_half_the_bytes_cast_the_embedding(tmp_path: Path) -> None:
+    found = advise(request(tmp_path / "runs", "0.5", recipes=None, options={"evaluation.limit": 10}))
+    assert found.best.recipe.endswith("+cast:token_embedding:dtype=bfloat16")
+    assert found.best.retained.value > 0.9
+    assert found.best_size.format == "compressed-tensors"
+
+
+def test_a_cast_that_saves_nothing_is_left_out(tmp_path: Path) -> None:
+    make_llama().to(torch.bfloat16).save_pretrained(tmp_path / "model")
+    make_tokenizer().save_pretrained(tmp_path / "model")
+    casts = ["cast:overall:dtype=bfloat16", "cast:overall:dtype=bfloat16+cast:token_embedding:dtype=bfloat16"]
+    sizes = {
+        text: Sized(text, SizePredictor(open_checkpoint(str(tmp_path / "model"))).of(parse_recipe(text)).bytes, "dense")
+        for text in casts
+    }
+    assert list(_without_idle_casts(sizes)) == casts[:1]

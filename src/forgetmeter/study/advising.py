@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 ADVICE_PRESET = f"{PREFIX}advice"
 _NO_MIX = "the part-by-part choice of bits gives the same bits everywhere, or does not fit, or failed"
+_CAST_BYTES = 2
 _HALF = 0.5
 """Share of the items by which recipes are chosen if the others are held out."""
 
@@ -133,7 +134,8 @@ class _Advising:
         by_size = sorted(sizes.values(), key=lambda each: (each.bytes, parse_recipe(each.recipe).complexity))
         fits = [each.recipe for each in by_size if each.bytes <= most]
         if not fits:
-            raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None))
+            tokens = sum(matrix.size for matrix in checkpoint.matrices if matrix.is_lookup)
+            raise UserError(_nothing_fits(most, dense, by_size[0] if by_size else None, tokens))
         found, left, rounds, runs = self._rounds(fits, groups, checkpoint)
         mix: Mix | None = None
         if self._request.mixed:
@@ -373,9 +375,19 @@ def _reasons(found: Standings) -> str:
     return "; ".join(reasons) or "no outcomes"
 
 
-def _nothing_fits(most: int, dense: int, smallest: Sized | None) -> str:
+def _nothing_fits(most: int, dense: int, smallest: Sized | None, embedding: int) -> str:
+    """Return the error; ``embedding`` is the number of weights of the token embedding."""
     if smallest is None:
         return "no recipe can be applied to the model; choose others with --recipes"
+    cast = _CAST_BYTES * embedding
+    if cast >= most:
+        return (
+            f"no recipe fits in {most:,} bytes: the token embedding alone takes {cast:,} bytes in 16 bits, and "
+            "no format that transformers loads stores it in fewer; the smallest recipe takes "
+            f"{smallest.bytes:,} bytes, {smallest.bytes / dense:.0%} of the model. Increase --max-bytes; to see what "
+            f"the model knows with an embedding of 4 bits (about {embedding // 2:,} bytes), evaluate a recipe with "
+            "round_to_nearest:token_embedding:4"
+        )
     return (
         f"no recipe fits in {most:,} bytes: the smallest, {smallest.recipe}, takes {smallest.bytes:,} bytes, "
         f"{smallest.bytes / dense:.0%} of the model; increase --max-bytes, or choose other recipes with --recipes"
