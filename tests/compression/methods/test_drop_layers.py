@@ -14,8 +14,9 @@ import pytest
 import torch
 from models.architectures import ARCHITECTURES, logits_of, make_architecture, make_tokens
 from scoring.batch_invariance.configurations import CONFIGURATIONS
+from tiny_models import make_tokenizer
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
@@ -186,3 +187,20 @@ def test_a_step_whose_blocks_an_earlier_one_drops_is_refused_up_front() -> None:
     recipe = parse_recipe("drop_layers:layers[1]/overall:1+l1_unstructured:layers[1]/overall:0.5")
     (problem,) = Compressor(loaded("llama")).check(recipe)
     assert problem.startswith("nothing is left for 'l1_unstructured:layers[1]/overall:0.5'")
+
+
+@pytest.mark.parametrize("name", ["qwen3_next as decoder", "granitemoehybrid as decoder"])
+def test_a_hybrid_that_loses_all_attention_still_runs_as_it_is_loaded(name: str, tmp_path: Path) -> None:
+    """transformers' cache asks the attention of a hybrid model for the number of tokens."""
+    model = CONFIGURATIONS[name].model()
+    model.config.use_cache = True
+    kinds = model.config.layer_types
+    (place,) = (place for place, kind in enumerate(kinds) if kind in ("full_attention", "attention"))
+    loaded = Loaded(model, make_tokenizer(), "decoder", name)
+    shorter = compress(loaded, f"drop_layers:layers[{place}]/overall:1").model
+    shorter.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path)
+    ids = torch.arange(4, 9)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(again(input_ids=ids).logits, shorter(input_ids=ids, use_cache=False).logits)
+    assert model.config.use_cache

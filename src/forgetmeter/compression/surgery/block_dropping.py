@@ -85,11 +85,20 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
         changed = remaining_settings(vars(config), len(old), kept)
         # Mllama's decoder has its own copy of the blocks that attend to images.
         copies = {setting for setting in changed if getattr(parent, setting, None) == getattr(config, setting)}
+        if any(_attends(getattr(config, setting)) and not _attends(value) for setting, value in changed.items()):
+            # transformers' cache of a hybrid model asks its attention for the number of tokens.
+            _set(config, "use_cache", False, undoing)
         for setting, value in changed.items():
             _set(config, setting, value, undoing)
         for setting in copies:
             _set(parent, setting, changed[setting], undoing)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
+
+
+def _attends(setting: object) -> bool:
+    """Whether a setting is a list of kinds of blocks, one of which is attention other than linear attention."""
+    kinds = setting if isinstance(setting, list | tuple) else ()
+    return any(str(kind).endswith("attention") and not str(kind).startswith("linear") for kind in kinds)
 
 
 def _check_droppable(config: Any) -> None:  # noqa: ANN401 - each architecture has its own configuration
