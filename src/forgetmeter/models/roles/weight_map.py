@@ -305,7 +305,7 @@ def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - eac
         return None
     # T5Gemma and BERT2BERT have a configuration for each stack.
     own = getattr(config, matrix.stack, None)
-    config = _of_block(own if isinstance(own, PretrainedConfig) else config, matrix.layer)
+    config = _of_block(own.get_text_config() if isinstance(own, PretrainedConfig) else config, matrix.layer)
     queries = _query_heads(config, matrix)
     heads = _key_value_heads(config, queries) if matrix.role.part in ("key", "value") else queries
     outputs = matrix.shape[1 - matrix.input_axis]
