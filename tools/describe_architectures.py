@@ -67,8 +67,8 @@ not tried are listed [below the table](#not-in-the-table).
   cannot run on token ids alone, or is not deterministic, or its output head cannot be read at single positions.
 - **Methods**: those that are refused with the scope `overall` (`l1_heads`: `attention`), most often because a tiny
   model's sizes are not divisible as required, or because it has no layer of that kind. The others were applied, and the
-  model ran; the two random methods and torchao's two were not tried. In the tiny models, every layer has its own keys and
-  values; `l1_heads` refuses layers that use those of others, as in Gemma 3n and Gemma 4, and names the rest.
+  model ran; the two random methods and torchao's two were not tried. In the tiny models, every layer has its own keys
+  and values; `l1_heads` refuses layers that use those of others, as in Gemma 3n and Gemma 4, and names the rest.
 - **Copy**: whether `compress` writes a copy that transformers loads with the same logits; if not, the beginning of
   the error, in which the model is called `it`.
 

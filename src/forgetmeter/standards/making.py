@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
@@ -28,24 +28,33 @@ from forgetmeter.standards.training_example import make_examples
 from forgetmeter.study.evaluation import evaluate
 
 
-def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable[[Epoch], None]) -> TrainedStandard:
+def make_standard(
+    family: Family, out: Path, *, seed: int, after_epoch: Callable[[Epoch], None], keep: Collection[int] = ()
+) -> TrainedStandard:
     """Train a standard and write it atomically to ``out/FAMILY``, replacing what is there.
 
     It runs in one thread, so that the weights do not depend on the number of processors.
+
+    Args:
+        keep: Epochs after which the model is also written to ``out/FAMILY-epoch-N``.
     """
     torch.set_num_threads(1)
     started = time.perf_counter()
     file, design = read_fact_file(), DESIGNS[family]
     tokenizer = standard_tokenizer(family, file)
     model = make_model(design, tokenizer, seed=seed)
-    train(model, tokenizer, make_examples(file, tokenizer), design, seed=seed, after_epoch=after_epoch)
+
+    def after(epoch: Epoch) -> None:
+        if epoch.number in keep:
+            folder = _saved(model, tokenizer, out / f".{family}-epoch-{epoch.number}.partial")
+            write_checksums(folder)
+            _put_in_place(folder, epoch_folder(out, family, epoch.number))
+        after_epoch(epoch)
+
+    train(model, tokenizer, make_examples(file, tokenizer), design, seed=seed, after_epoch=after)
     loaded = wrap(model, tokenizer)
     known, held_out = (_known(loaded, file, trained=trained) for trained in (True, False))
-    partial = out / f".{family}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    with quiet():
-        model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
+    partial = _saved(model, tokenizer, out / f".{family}.partial")
     made = TrainedStandard(
         family=family,
         facts=sum(len(relation.facts) for relation in file.relations),
@@ -63,14 +72,31 @@ def make_standard(family: Family, out: Path, *, seed: int, after_epoch: Callable
     return made
 
 
-def check_output_folder(out: Path, families: Sequence[Family]) -> None:
+def epoch_folder(out: Path, family: Family, number: int) -> Path:
+    """Return the folder of the model as it was after an epoch."""
+    return out / f"{family}-epoch-{number}"
+
+
+def check_epochs(families: Iterable[Family], keep: Iterable[int]) -> None:
+    """Check that all standards are trained for as many epochs as are to be kept.
+
+    Raises:
+        UserError: One is not.
+    """
+    most = min(DESIGNS[family].epochs for family in families)
+    wrong = [number for number in keep if not 1 <= number <= most]
+    if wrong:
+        raise UserError(f"--keep-epochs {wrong[0]}: must be from 1 to {most}, the number of epochs")
+
+
+def check_output_folder(out: Path, families: Sequence[Family], keep: Collection[int] = ()) -> None:
     """Check up front that standards can be written to a folder.
 
     Raises:
         UserError: The folder is not writable, or something other than a standard would be replaced.
     """
-    for family in families:
-        place = out / family
+    kept = [epoch_folder(out, family, number) for family in families for number in keep]
+    for place in (*(out / family for family in families), *kept):
         if place.exists() and not (place / "checksums.json").is_file():
             raise UserError(f"{place} already exists and is not a standard; choose another --out")
     try:
@@ -79,6 +105,14 @@ def check_output_folder(out: Path, families: Sequence[Family]) -> None:
         raise UserError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
     if not os.access(out, os.W_OK):
         raise UserError(f"cannot write to {out}; choose another --out")
+
+
+def _saved(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    with quiet():
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def _put_in_place(partial: Path, place: Path) -> None:

@@ -44,14 +44,19 @@ def train_command(
         int | None,
         typer.Option(help="Number of standards to train in parallel.", show_default="number of cores", min=1),
     ] = None,
+    keep_epochs: Annotated[
+        str | None,
+        typer.Option(help="Epochs after which to keep a copy, separated by commas: OUT/STANDARD-epoch-N."),
+    ] = None,
 ) -> None:
     """Train the standards from scratch on the built-in facts: about 10 minutes on 2 cores."""
-    families = _families(only)
+    families, keep = _families(only), _epochs(keep_epochs)
     # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.standards.parallel_training import make_standards
 
     started = time.monotonic()
-    made = make_standards(families, out, seed=seed, workers=workers or os.cpu_count() or 1, after_epoch=print_epoch)
+    workers = workers or os.cpu_count() or 1
+    made = make_standards(families, out, seed=seed, workers=workers, after_epoch=print_epoch, keep=keep)
     Console().print(_table(made, time.monotonic() - started))
     sys.stdout.write(
         "known: share of facts known in the phrasings taught; reworded: share known in a phrasing not taught\n"
@@ -75,6 +80,14 @@ def _families(only: str | None) -> tuple[Family, ...]:
         if name not in STANDARDS:
             raise UserError(unknown("standard", name, STANDARDS))
     return tuple(family for family in STANDARDS if family in names)
+
+
+def _epochs(text: str | None) -> tuple[int, ...]:
+    parts = [] if text is None else [part.strip() for part in text.split(",")]
+    wrong = [part for part in parts if not part.isdecimal()]
+    if wrong:
+        raise UserError(f"--keep-epochs: '{wrong[0]}' is not a number of epochs; write numbers such as 5,20,60")
+    return tuple(map(int, parts))
 
 
 def _table(made: list[TrainedStandard], seconds: float) -> Table:
