@@ -82,7 +82,7 @@ def advise(
 
     With ``mixed``, all of this happens on one half of the items. On these, the sensitivity of the model's parts is
     measured, too, from which the bits of each part follow. All items then compare the best recipes, and those of the
-    other half, which nothing was chosen by, decide whether mixed bits are better.
+    other half, which were not used for choosing, decide whether mixed bits are better.
 
     Args:
         request: The request.

@@ -99,11 +99,11 @@ def with_two_metrics(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
         (
             None,
             10,
-            "'b' has no value of acc for 10 of its 20 documents (t/0, t/1, t/2 and 7 more); choose another metric",
+            "'b' has no value for acc in 10 of its 20 documents (t/0, t/1, t/2 and 7 more); choose another metric",
         ),
-        (DROPPED, 20, "'b' has no value of acc for 20 of its 20 documents"),
-        ("1.0", 5, "'b' has a value such as '1.0' of acc for 5 of its 20 documents"),
-        (100.0, 3, "'b' has a value such as 100.0 of acc for 3 of its 20 documents (t/0, t/1, t/2)"),
+        (DROPPED, 20, "'b' has no value for acc in 20 of its 20 documents"),
+        ("1.0", 5, "'b' has an invalid value, such as '1.0', for acc in 5 of its 20 documents"),
+        (100.0, 3, "'b' has an invalid value, such as 100.0, for acc in 3 of its 20 documents (t/0, t/1, t/2)"),
     ],
 )
 @pytest.mark.parametrize("metric", ["acc", None])

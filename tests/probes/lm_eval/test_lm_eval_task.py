@@ -210,12 +210,12 @@ GOOD = {"q": "A", "choices": ["x", "y"], "label": 1}
     [
         ({"label": "z"}, "right answer not among the choices"),
         ({"label": 2}, "right answer not among the choices"),
-        ({"label": math.nan}, "ValueError while building its prompt"),
+        ({"label": math.nan}, "ValueError while building its requests"),
         ({"label": None}, "its right answer is missing or null"),
         ({"q": None}, "a field of its prompt is missing or null"),
         ({"label": -1}, "right answer not among the choices"),
-        ({"choices": None}, "TypeError while building its prompt"),
-        ({"choices": "['y']"[:0] + "yx"}, "TypeError while building its prompt"),
+        ({"choices": None}, "TypeError while building its requests"),
+        ({"choices": "['y']"[:0] + "yx"}, "TypeError while building its requests"),
         ({"choices": []}, "right answer not among the choices"),
         ({"choices": ["y", "y"]}, "right answer is also one of the wrong choices"),
         ({"choices": ["y"], "label": 0}, "no choice is wrong"),
@@ -289,7 +289,7 @@ def test_an_unsupported_metric_is_refused_up_front(made_up: Path) -> None:
 def test_the_characters_of_a_text_are_not_its_choices(made_up: Path) -> None:
     definition = "output_type: multiple_choice\ndoc_to_choice: q\ndoc_to_target: label\n"
     lm_eval_task.task_files()["own"] = write_task(made_up, "own", definition, "questions.json")
-    with pytest.raises(UserError, match="none is valid .own/0: TypeError: the choices are a text, not a list"):
+    with pytest.raises(UserError, match="none is valid .own/0: TypeError: the choices are a string, not a list"):
         load_task("own")
 
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.calibrated.input_moments import InputMoments
+from forgetmeter.compression.calibrated.input_moments import InputMoments, refuse_infinite
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import installed
@@ -312,11 +312,8 @@ def _are_same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 def _compressed_at(place: int, unit: Unit, inputs: InputMoments, compress: Compress) -> Weight:
     """Compress a unit; errors say which one it is."""
-    if not inputs.squares.isfinite().all():
-        raise UnusableWeightError(
-            "is given NaN or infinity on the calibration texts; use an intact checkpoint", position=place
-        )
     try:
+        refuse_infinite(inputs.squares)
         return compress(unit, inputs)
     except UnusableWeightError as error:
         raise UnusableWeightError(error.reason, position=place) from error

@@ -11,8 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from forgetmeter.compression.calibrated.input_moments import InputMoments
-from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+from forgetmeter.compression.calibrated.input_moments import InputMoments, refuse_infinite
 
 Settle = Callable[[int], Tensor]
 """Returns the final weights of the block's input unit of this index."""
@@ -36,8 +35,7 @@ def curvature(inputs: InputMoments) -> Tensor:
     """
     products = inputs.products
     assert products is not None, "the method declares that it needs products"
-    if not products.isfinite().all():
-        raise UnusableWeightError("is given NaN or infinity on the calibration texts; use an intact checkpoint")
+    refuse_infinite(products)
     used = inputs.squares > 0
     if not used.any():
         return torch.eye(len(products), device=products.device)

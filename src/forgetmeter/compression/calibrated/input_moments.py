@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+
 
 class InputMoments:
     """What calibrated methods need to know of a layer's inputs, added up over calibration texts.
@@ -42,3 +44,13 @@ class InputMoments:
         self.largest = torch.maximum(self.largest, magnitudes.amax(0))
         if self.products is not None:
             self.products.addmm_(rows.t(), rows)
+
+
+def refuse_infinite(sums: Tensor) -> None:
+    """Refuse the inputs of a layer whose sums are not finite.
+
+    Raises:
+        UnusableWeightError: They are NaN or infinite.
+    """
+    if not sums.isfinite().all():
+        raise UnusableWeightError("is given NaN or infinity on the calibration texts; use an intact checkpoint")

@@ -24,7 +24,7 @@ _FEW, _RARE = 10, 50
 
 
 def has_value(sample: Sample, metric: str) -> bool:
-    """Whether the log has a usable value of a metric for a document."""
+    """Whether the log has a usable value for a metric in a document."""
     value = sample.metrics.get(metric)
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return False
@@ -32,18 +32,18 @@ def has_value(sample: Sample, metric: str) -> bool:
 
 
 def is_known_by_most(samples: Iterable[Sample], metric: str) -> bool:
-    """Whether a metric decides most documents that a model answered, so that the others are the exception."""
+    """Whether a metric has a usable value in most of the documents that a model answered."""
     known = [has_value(each, metric) for each in samples if _is_answered(each)]
     return 2 * sum(known) > len(known) or not known
 
 
 def refuse_unusable(task: str, metric: str, samples: Mapping[Key, Sample], variant: str) -> None:
-    """Check that the metric that decides has usable values for most documents of a variant.
+    """Check that the deciding metric has usable values in most documents of a variant.
 
-    One document in ten, at least one, may have a value that is no share, and less than half may have none.
+    One document in ten, at least one, may have an invalid value, and fewer than half may have no usable value.
 
     Raises:
-        UserError: They are more: what is left would be a selection by the answers themselves.
+        UserError: More documents are unusable; the rest would be a sample selected by the model's answers.
     """
     answered = {key: each for key, each in samples.items() if _is_answered(each)}
     unusable = [each for each in answered.values() if not has_value(each, metric)]
@@ -52,9 +52,9 @@ def refuse_unusable(task: str, metric: str, samples: Mapping[Key, Sample], varia
     said = strange if len(strange) > few else unusable if 2 * len(unusable) >= len(answered) > 0 else []
     if said:
         first = said[0].metrics.get(metric)
-        what = "no value" if first is None else f"a value such as {first!r}"
+        what = "no value" if first is None else f"an invalid value, such as {first!r},"
         raise UserError(
-            f"task '{task}': {variant} has {what} of {metric} for {len(said):,} of its "
+            f"task '{task}': {variant} has {what} for {metric} in {len(said):,} of its "
             f"{counted(len(answered), 'document')} ({named(task, [each.doc_id for each in said])}); choose another "
             "metric with --metric, or omit the task with --tasks"
         )
@@ -63,8 +63,8 @@ def refuse_unusable(task: str, metric: str, samples: Mapping[Key, Sample], varia
 def judges(variants: Sequence[Mapping[Key, Sample]], metric: str) -> bool:
     """Return whether a metric says which answers are right: it is 0 or 1 except in a few documents, which are errors.
 
-    That is one document, or one in ten for metrics that are shares of right answers by their name. Others, such as f1,
-    may well be between 0 and 1 for a few documents: for these it is one in fifty.
+    A few are at most one document in ten for acc, exact_match and acc_norm, and one in fifty for metrics such as f1,
+    which may well be between 0 and 1; one is always allowed.
     """
     known = [{key: each for key, each in samples.items() if has_value(each, metric)} for samples in variants]
     documents = set[Key]().union(*known)
@@ -76,7 +76,7 @@ def judges(variants: Sequence[Mapping[Key, Sample]], metric: str) -> bool:
 def undecided(samples: Mapping[Key, Sample], metric: str, *, is_judged: bool) -> Reasons:
     """Return why documents cannot be judged or measured by a metric.
 
-    An answer that is not a number is wrong without it.
+    An answer whose log-likelihood is not a number counts as wrong, so it is never undecided.
 
     Args:
         samples: The samples of a variant by document.

@@ -65,7 +65,7 @@ def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PL
 
 
 def _why_not(task: Any, doc: Any, error: Exception) -> str:  # noqa: ANN401
-    """Return why a document has no prompt."""
+    """Return why a document is not a valid item."""
     if isinstance(error, MissingError):
         return str(error)
     with suppress(Exception):
@@ -74,7 +74,7 @@ def _why_not(task: Any, doc: Any, error: Exception) -> str:  # noqa: ANN401
             return MISSING
         if isinstance(text, int) and not task.multiple_input:
             return NUMBER_ASKED
-    return f"{type(error).__name__} while building its prompt"
+    return f"{type(error).__name__} while building its requests"
 
 
 def _item(task: Any, item_id: str, doc: Any, index: int, prompting: Prompting) -> Item:  # noqa: ANN401
@@ -104,7 +104,7 @@ def _item(task: Any, item_id: str, doc: Any, index: int, prompting: Prompting) -
     is_judged_by_gold = not callable(task.config.process_results)
     problem = _problem(task, doc, requests[: len(choices)], gold) if is_judged_by_gold else None
     if problem is None:
-        # Find documents that cannot be judged before a model answers them.
+        # Documents that cannot be judged are found up front, before a model answers them.
         with np.errstate(all="ignore"):
             task.process_results(doc, [(-1.0, False)] * len(requests))
     asks = requests if problem is None else Problem(problem)
@@ -125,10 +125,10 @@ def _written(task: Any, item_id: str, doc: Any, generation: Generation) -> Item:
 
 
 def generation_hash(requests: Sequence[Sequence[Any]], target: str) -> str:
-    """Return the content hash of an item that asks for a text.
+    """Return the content hash of an item that asks for generated text.
 
     Args:
-        requests: The context and the settings of generation of each request; there is one.
+        requests: The context and the generation settings of the item's single request.
         target: The right answer, or the list of them, as text.
     """
     return _digest(json.dumps([requests, target], sort_keys=True))
@@ -141,7 +141,7 @@ def requests_hash(requests: Requests, choices: Sequence[str], gold: Sequence[int
 
 
 def _problem(task: Any, doc: Any, requests: Sequence[Request], gold: Sequence[int]) -> str | None:  # noqa: ANN401
-    """Return why lm-eval's rules would judge every answer wrong, or decide by a tie; ``None`` if they would not."""
+    """Return why lm-eval's rules cannot judge a document, such as that every answer would be wrong or right."""
     if not gold:
         return NO_RIGHT_CHOICE
     if {requests[place] for place in gold} & {each for place, each in enumerate(requests) if place not in gold}:
@@ -163,7 +163,7 @@ def _choices(task: Any, doc: Any, requests: Sequence[Request]) -> tuple[tuple[st
     listed = task.doc_to_choice(doc)
     if isinstance(listed, str):
         # Its characters would be the choices.
-        raise TypeError("the choices are a text, not a list")
+        raise TypeError("the choices are a string, not a list")
     choices = tuple(str(choice) for choice in listed)
     if task.multiple_input:
         gold = task.doc_to_text(doc)

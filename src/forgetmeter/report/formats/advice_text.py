@@ -72,7 +72,7 @@ def _wrapped(sentence: str, width: int) -> str:
 
 
 def _about_mix(mix: Mix, advice: Advice) -> str:
-    """Say whether mixed bits are better than the same bits everywhere, on the items that nothing was chosen by."""
+    """Say whether mixed bits are better than the same bits everywhere, on the items that were not used for choosing."""
     if mix.held_out is None:
         return "The baseline knows none of the items that were held out, so mixed bits could not be validated."
     found = mix.held_out
