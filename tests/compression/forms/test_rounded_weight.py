@@ -1,4 +1,7 @@
-"""Rounded weights with zero points and groups, cut, joined and turned, against one number at a time."""
+"""Rounded weights with zero points and groups, cut, joined and turned, against one number at a time.
+
+Covers ``compression.forms.grouped_integers``.
+"""
 
 from __future__ import annotations
 

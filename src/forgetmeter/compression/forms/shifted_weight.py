@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from forgetmeter.compression.forms.scaled_integers import ScaledIntegers
-from forgetmeter.compression.forms.weight import Weight, assembled, cut
-from forgetmeter.specs.ranges import Ranges
+from forgetmeter.compression.forms.grouped_integers import GroupedIntegers
+from forgetmeter.compression.forms.weight import Weight
 
 _ZERO = -1
 _MANY = 0.01
@@ -19,35 +16,24 @@ _MANY = 0.01
 
 
 @dataclass(frozen=True)
-class ShiftedWeight(ScaledIntegers):
-    """Weights ``(integer - zero point) * scale``, computed in floating point; the integers are int16, from 0.
+class ShiftedWeight(GroupedIntegers):
+    """Weights ``(integer - zero point) * scale``; the integers are int16, from 0, and the zero points float32.
 
     No integer stands for 0.0, so zeros are marked by -1, which takes one more bit per weight if there are any.
 
     Attributes:
-        input_axis: The axis of the input units, counted from the end: -1, or -2 for ``Conv1D``.
         bit_width: Bits per integer, without the mark.
-        zero_points: float32, in the shape of the scales.
         has_zeros: Whether there may be zeros.
     """
 
-    input_axis: int
     bit_width: int
-    zero_points: Tensor
     has_zeros: bool
-
-    @property
-    def is_simulated(self) -> bool:
-        """True: it has no kernel."""
-        return True
 
     def values(self) -> Tensor:
         """Return the weights as float32."""
-        group = self.integers.shape[self.input_axis] // self.factors.shape[self.input_axis]
-        points, factors = (
-            each.repeat_interleave(group, dim=self.input_axis) for each in (self.zero_points, self.factors)
-        )
-        return (self.integers - points).mul_(factors).masked_fill_(self.integers == _ZERO, 0)
+        assert self.zero_points is not None
+        shifted = self.integers - self.spread(self.zero_points)
+        return shifted.mul_(self.spread(self.factors)).masked_fill_(self.integers == _ZERO, 0)
 
     def masked(self, keep: Tensor) -> ShiftedWeight:
         """Return the same scales, with zeros where ``keep`` is false."""
@@ -59,29 +45,15 @@ class ShiftedWeight(ScaledIntegers):
 
     def scales(self) -> int:
         """Return the number of scales and zero points; both are float32."""
-        return super().scales() + int(self.zero_points.numel())
-
-    def part(self, axis: int, ranges: Ranges) -> ShiftedWeight:
-        """Return some output units with their scales and zero points."""
-        return replace(super().part(axis, ranges), zero_points=cut(self.zero_points, axis, ranges))
+        return 2 * super().scales()
 
     def can_join(self, other: Weight) -> bool:
         """Whether the other has the same bit width and number of groups per output unit, and also zeros or none."""
         return (
             isinstance(other, ShiftedWeight)
-            and (other.bits(), other.bit_width, other.input_axis) == (self.bits(), self.bit_width, self.input_axis)
-            and other.factors.shape[self.input_axis] == self.factors.shape[self.input_axis]
+            and (other.bits(), other.bit_width) == (self.bits(), self.bit_width)
+            and self.has_groups_of(other)
         )
-
-    def join(self, axis: int, parts: Sequence[tuple[Ranges, Weight]]) -> ShiftedWeight:
-        """Return all output units with their scales and zero points."""
-        points = [(ranges, cast(ShiftedWeight, part.standalone()).zero_points) for ranges, part in parts]
-        return replace(super().join(axis, parts), zero_points=assembled(axis, points))
-
-    def transposed(self) -> ShiftedWeight:
-        """Return the other orientation."""
-        points = self.zero_points.transpose(-2, -1).contiguous()
-        return replace(super().transposed(), input_axis=-3 - self.input_axis, zero_points=points)
 
 
 def shifted(groups: Tensor, inverse_scales: Tensor, zero_points: Tensor, bits: int) -> ShiftedWeight:
