@@ -9,7 +9,7 @@ from forgetmeter.specs.method_facts import BY_NAME, Methods
 from forgetmeter.specs.recipe import BASELINE, Recipe, stored_recipe
 
 _LONGEST_LABEL = 42
-_SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward"}
+_SCOPE_NAMES = {"overall": "both", "feed_forward": "feed-forward", "token_embedding": "token embedding"}
 
 
 def recipe_in_words(text: str, methods: Methods) -> str:
