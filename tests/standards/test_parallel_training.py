@@ -38,14 +38,16 @@ def test_standards_are_returned_in_the_order_asked_for(tmp_path: Path, monkeypat
         sizes.append(workers)
         return ThreadPool(workers)
 
-    def make(family, out, *, seed, after_epoch):
+    def make(family, out, *, seed, after_epoch, keep):
+        assert keep == (1, 2)
         after_epoch(Epoch(1, 1, seed))
         return SimpleNamespace(family=family)
 
     monkeypatch.setattr(parallel_training.multiprocessing, "get_context", lambda _method: SimpleNamespace(Pool=pool))
     monkeypatch.setattr(parallel_training, "make_standard", make)
     families = ["decoder", "encoder", "encoder-decoder"]
-    made = make_standards(families, tmp_path, seed=4, workers=8, after_epoch=lambda *told: finished.append(told))
+    told_of = finished.append
+    made = make_standards(families, tmp_path, seed=4, workers=8, after_epoch=lambda *told: told_of(told), keep=(1, 2))
     assert [each.family for each in made] == families
     assert sizes == [3]
     assert sorted(finished, key=lambda told: told[0]) == [(family, Epoch(1, 1, 4)) for family in families]
