@@ -17,8 +17,8 @@ from forgetmeter.standards.training import Epoch
 def requests(monkeypatch: pytest.MonkeyPatch) -> list:
     seen = []
 
-    def make(families, out, *, seed, workers, after_epoch):
-        seen.append((families, out, seed, workers))
+    def make(families, out, *, seed, workers, after_epoch, keep):
+        seen.append((families, out, seed, workers, keep))
         return [TrainedStandard(family, 2683, 0.998, 0.751, 123456, 7890, 1_100_000, 90.0, seed) for family in families]
 
     monkeypatch.setattr(parallel_training, "make_standards", make)
@@ -26,8 +26,8 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list:
 
 
 def test_what_was_made_is_shown(requests: list, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train_command(out=tmp_path, only="decoder, encoder", seed=3, workers=2)
-    assert requests == [(("encoder", "decoder"), tmp_path, 3, 2)]
+    train_command(out=tmp_path, only="decoder, encoder", seed=3, workers=2, keep_epochs="5, 20")
+    assert requests == [(("encoder", "decoder"), tmp_path, 3, 2, (5, 20))]
     printed = capsys.readouterr().out
     for word in ("2,683", "99.8%", "75.1%", "123,456", "1.10", "1.5", f"--model {tmp_path / 'encoder'}"):
         assert word in printed
