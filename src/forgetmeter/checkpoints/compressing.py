@@ -34,7 +34,7 @@ from forgetmeter.checkpoints.streaming import Sink, compress_stored
 from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
 from forgetmeter.compression.applying.recipe_problems import needs_activations, recipe_problems
-from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.forms.weight import Weight, dropped_among
 from forgetmeter.compression.registry import load_method
 from forgetmeter.config.study import CalibrationSettings
 from forgetmeter.errors import UserError, refuse
@@ -48,7 +48,7 @@ from forgetmeter.scoring.calibration import calibration_calls
 from forgetmeter.scoring.calibration_texts import text_digest
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe, parse_recipe
-from forgetmeter.specs.role import Block, Matrix
+from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.suggestion import refuse_type
 
 _SMALL_FILES = 1_000_000
@@ -175,9 +175,7 @@ def _write_streamed(
     """Compress and store one tensor at a time, or store compressed weights that are known."""
     model = deepcopy(source.checkpoint.skeleton)
     stored = stored_model(model, source, str(request.model))
-    dropped: set[Block] | None = None
-    if known is not None:
-        dropped = {block for matrix, weight in known.items() if weight.is_dropped and (block := matrix.block)}
+    dropped = None if known is None else dropped_among(known)
     outputs = plan_outputs(stored, model, request.recipe, dropped=dropped)
     check_room(request.out, small + _needed(request.recipe, stored, outputs))
     storage = storage_for(request, stored.matrices)

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from forgetmeter.basics.plural import counted
 from forgetmeter.basics.processor import processor_name
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
+from forgetmeter.compression.forms.weight import dropped_among
 from forgetmeter.compression.registry import load_method
 from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.errors import UserError
@@ -340,8 +341,7 @@ class _ModelWork(_CellWork):
         if variant.recipe.steps:
             self._progress.stage(f"compressing {variant.recipe}")
         with self._compressor.applied(variant.recipe) as compressed:
-            dropped = (matrix.block for matrix, weight in compressed.weights.items() if weight.is_dropped)
-            self._dropped = {block for block in dropped if block is not None}
+            self._dropped = dropped_among(compressed.weights)
             self._store_variant(variant, compressed)
             if self._reused is not None:
                 self._start_reuse(self._reused, variant)

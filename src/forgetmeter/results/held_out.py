@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from forgetmeter.results.compared.clustered import accuracy_interval, paired_difference
+from forgetmeter.results.compared.clustered import accuracy_interval, retained_difference
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate, mean_of
 
@@ -72,12 +72,11 @@ def _of_task(
     asked = answers.known & answers.paired[one] & answers.paired[two] & ~_among(answers, used)
     if not asked.any():
         return None
-    right, also = answers.correct[one], answers.correct[two]
     return (
         int(asked.sum()),
         accuracy_interval(answers, one, asked, confidence=CONFIDENCE),
         accuracy_interval(answers, two, asked, confidence=CONFIDENCE),
-        paired_difference(answers, lost=asked & right & ~also, won=asked & ~right & also, asked=asked),
+        retained_difference(answers, one, two, asked),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.results.compared.cell_summary import CellSummary
-from forgetmeter.results.compared.clustered import paired_difference
+from forgetmeter.results.compared.clustered import retained_difference
 from forgetmeter.results.findings.evidence import Evidence, gather
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
@@ -144,9 +144,7 @@ def _behind(evidence: Evidence, best: str, other: str) -> Estimate:
     answers = evidence.answers
     one, two = answers.recipes.index(best), answers.recipes.index(other)
     asked = answers.known & answers.paired[one] & answers.paired[two]
-    lost = asked & answers.correct[one] & ~answers.correct[two]
-    won = asked & ~answers.correct[one] & answers.correct[two]
-    return paired_difference(answers, lost=lost, won=won, asked=asked)
+    return retained_difference(answers, one, two, asked)
 
 
 def _retained(evidence: Evidence, recipe: str) -> Estimate:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from forgetmeter.checkpoints.predicted_size import SizePredictor
@@ -15,8 +15,10 @@ from forgetmeter.plan.allocation import Choice, least_loss
 from forgetmeter.results.advice import Sized
 from forgetmeter.results.results import open_run
 from forgetmeter.results.sensitivity import Sensitivity
+from forgetmeter.specs.ranges import merged
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.scope import Scope
+from forgetmeter.statistics.paired import Estimate
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.measuring_sensitivity import SensitivityRequest, measure_sensitivity
 
@@ -104,34 +106,38 @@ def mixes(found: Sequence[Sensitivity], sizes: SizePredictor, most: int) -> list
 
 
 def _parts(found: Sequence[Sensitivity], sizes: SizePredictor) -> Iterator[list[_Option]]:
-    """Yield the options of each part; a loss is never below that of more bits."""
-    losses: dict[Scope, dict[int, list[tuple[float, float]]]] = {}
+    """Yield the options of each part."""
+    drops: dict[Scope, dict[int, list[Estimate]]] = {}
     steps: dict[Scope, Step] = {}
     weights: dict[Scope, int] = {}
     for each in found:
         for part in each.parts:
             assert each.level is not None
-            of_part = losses.setdefault(part.scope, {}).setdefault(int(each.level), [])
-            of_part.append((part.drop.value, part.drop.high))
-            steps[part.scope], weights[part.scope] = each.step, part.weights
+            drops.setdefault(part.scope, {}).setdefault(int(each.level), []).append(part.drop)
+            steps[part.scope], weights[part.scope] = replace(each.step, scope=part.scope), part.weights
     whole = sum(weights.values())
-    for scope, by_bits in losses.items():
-        options = [_Option(None, 0, 0.0, 0.0)]
-        value = high = 0.0
-        for bits in sorted(by_bits, reverse=True):
-            drops = by_bits[bits]
-            value = max(value, sum(drop for drop, _ in drops) / len(drops))
-            high = max(high, value, sum(most for _, most in drops) / len(drops))
-            by_bits[bits] = [(value, high)]
+    for scope, by_bits in drops.items():
+        losses, options = _losses(by_bits), [_Option(None, 0, 0.0, 0.0)]
         for bits in _BITS:
-            near = min(by_bits, key=lambda each, bits=bits: abs(each - bits))  # type: ignore[misc]
+            near = min(losses, key=lambda each, bits=bits: abs(each - bits))  # type: ignore[misc]
+            value, high = losses[near]
             shrunk = 4.0 ** min(0, near - bits)
             prior = _PRIOR * 4.0 ** (2 - bits) * weights[scope] / whole
-            ((value, high),) = by_bits[near]
-            step = replace(steps[scope], scope=scope, level=bits)
+            step = replace(steps[scope], level=bits)
             saved = _saved(Recipe((step,)), sizes)
             options.append(_Option(step, saved, value * shrunk + prior, high * shrunk + prior))
         yield options
+
+
+def _losses(drops: Mapping[int, Sequence[Estimate]]) -> dict[int, tuple[float, float]]:
+    """Return a part's loss and its upper limit by bits, means over the tasks; neither is below that of more bits."""
+    losses: dict[int, tuple[float, float]] = {}
+    value = high = 0.0
+    for bits in sorted(drops, reverse=True):
+        value = max(value, fmean(drop.value for drop in drops[bits]))
+        high = max(high, value, fmean(drop.high for drop in drops[bits]))
+        losses[bits] = value, high
+    return losses
 
 
 def _embedding(sizes: SizePredictor) -> list[_Option]:
@@ -182,23 +188,17 @@ def _joined(options: Sequence[_Option]) -> Recipe:
     return Recipe(tuple(_merged(each.step for each in options if each.step is not None)))
 
 
-def _merged(steps: Iterable[Step]) -> Iterator[Step]:
-    """Merge the steps of consecutive bands of layers that differ in nothing else."""
-    ordered = sorted(steps, key=lambda step: (step.scope.selector, step.scope.stack or "", step.scope.layers or ()))
-    for _, alike in groupby(ordered, key=lambda step: replace(step, scope=replace(step.scope, layers=None))):
-        last: Step | None = None
-        for step in alike:
-            if last is not None and _follows(last.scope.layers, step.scope.layers):
-                assert last.scope.layers is not None
-                assert step.scope.layers is not None
-                last = replace(last, scope=replace(last.scope, layers=(last.scope.layers[0], step.scope.layers[1])))
-                continue
-            if last is not None:
-                yield last
-            last = step
-        if last is not None:
-            yield last
-
-
-def _follows(before: tuple[int, int] | None, after: tuple[int, int] | None) -> bool:
-    return before is not None and after is not None and before[1] + 1 == after[0]
+def _merged(steps: Iterable[Step]) -> list[Step]:
+    """Merge the steps of consecutive bands of layers that differ in nothing else, and sort them by scope."""
+    bands: dict[Step, list[tuple[int, int]]] = {}
+    for step in steps:
+        layers = step.scope.layers
+        anywhere = replace(step, scope=replace(step.scope, layers=None))
+        bands.setdefault(anywhere, []).extend([] if layers is None else [(layers[0], layers[1] + 1)])
+    found = [step for step, ranges in bands.items() if not ranges]
+    found += [
+        replace(step, scope=replace(step.scope, layers=(start, stop - 1)))
+        for step, ranges in bands.items()
+        for start, stop in merged(ranges)
+    ]
+    return sorted(found, key=lambda step: (step.scope.selector, step.scope.stack or "", step.scope.layers or ()))

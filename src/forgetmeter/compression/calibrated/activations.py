@@ -17,6 +17,7 @@ from forgetmeter.compression.calibrated.input_moments import InputMoments, refus
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import installed
+from forgetmeter.models.roles.weight_map import names_of_shared
 from forgetmeter.models.skipping import mapped, returning, tensors
 from forgetmeter.specs.role import Block, Matrix
 
@@ -324,20 +325,13 @@ def _users(model: PreTrainedModel, names: Iterable[str]) -> dict[str, list[nn.Mo
 
     A layer that is part of several blocks counts once, since it is one module.
     """
-    wanted = set(names)
-    found: dict[int, tuple[list[str], dict[int, nn.Module]]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, nn.Parameter) and (hasattr(module, "in_features") or hasattr(module, "nx")):
-            paths, modules = found.setdefault(id(weight), ([], {}))
-            paths.append(name)
-            modules[id(module)] = module
-    return {
-        name: list(modules.values())
-        for paths, modules in found.values()
-        for name in paths
-        if name in wanted and len(paths) > 1
-    }
+    shared, found = names_of_shared(model), {}
+    for name in names:
+        owners = (parameter.rpartition(".")[0] for parameter in shared.get(f"{name}.weight", ()))
+        layers = [layer for owner in owners if not isinstance(layer := model.get_submodule(owner), nn.Embedding)]
+        if len(layers) > 1:
+            found[name] = list({id(layer): layer for layer in layers}.values())
+    return found
 
 
 def _inputs(module: nn.Module) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from forgetmeter.compression.forms.storage import SCALE_BYTES, lossless_bytes, packed_bytes
 from forgetmeter.specs.ranges import Ranges, count
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Block, Matrix
 
 _SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -280,6 +280,11 @@ class PartWeight(Weight):
     def transposed(self) -> Weight:
         """Return a standalone weight."""
         return self.standalone().transposed()
+
+
+def dropped_among(weights: Mapping[Matrix, Weight]) -> set[Block]:
+    """Return the blocks of the weights that are dropped."""
+    return {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
 
 
 def by_matrix(matrices: Iterable[Matrix], wholes: Mapping[str, Weight]) -> dict[Matrix, Weight]:

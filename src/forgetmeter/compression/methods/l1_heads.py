@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import Weight, put
 from forgetmeter.compression.method import AtLevel, Method, Options
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
+from forgetmeter.specs.ranges import merged
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import ATTENTION_PARTS, Matrix, Part
 
@@ -85,13 +85,11 @@ def _missing(parts: Iterable[Matrix]) -> list[Part]:
 
 def _whole_layers(attentions: Iterable[Attention]) -> str:
     """Return a scope of attentions with all four parts: the most consecutive layers."""
-    layers = sorted({layer for _, layer, _ in attentions if layer is not None})
-    # Consecutive numbers differ from their places by the same.
-    runs = [[layer for _, layer in run] for _, run in groupby(enumerate(layers), key=lambda each: each[1] - each[0])]
+    runs = merged((layer, layer + 1) for layer in {layer for _, layer, _ in attentions if layer is not None})
     if not runs:
         return "another method"
-    longest = max(runs, key=len)
-    return f"a scope with all four, such as layers[{longest[0]}-{longest[-1]}]/attention"
+    start, stop = max(runs, key=lambda run: run[1] - run[0])
+    return f"a scope with all four, such as layers[{start}-{stop - 1}]/attention"
 
 
 def _by_attention(matrices: Iterable[Matrix]) -> dict[Attention, list[Matrix]]:

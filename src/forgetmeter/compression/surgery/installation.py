@@ -13,11 +13,11 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, put
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, cut, dropped_among, put
 from forgetmeter.compression.surgery.block_dropping import Undo, drop_blocks
 from forgetmeter.compression.surgery.expert_layers import with_expert_layers
 from forgetmeter.compression.surgery.untying import declare_untied
-from forgetmeter.models.roles.weight_map import shared_parameters
+from forgetmeter.models.roles.weight_map import names_of_shared
 from forgetmeter.specs.ranges import Ranges, count, without
 from forgetmeter.specs.role import Matrix
 
@@ -40,9 +40,9 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
         A function that restores everything, including ties. Later installations must be undone first. If installing
         fails, everything is restored before the error is raised.
     """
-    dropped = {block for matrix, weight in weights.items() if weight.is_dropped and (block := matrix.block)}
+    dropped = dropped_among(weights)
     left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
-    shared = {name: names for names in shared_parameters(model).values() for name in names}
+    shared = names_of_shared(model)
     with ExitStack() as undoing:
         for parameter, of_parameter in groupby(joined(left), key=lambda unit: unit.parameter):
             units = list(of_parameter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.basics.plural import counted
@@ -28,7 +28,7 @@ class Contradictions:
 
 
 def contradictions(
-    task: str, metric: str, variants: Sequence[Mapping[Key, Sample]], found: Sequence[Iterable[Key]]
+    task: str, metric: str, variants: Sequence[Mapping[Key, Sample]], found: Sequence[frozenset[Key]]
 ) -> Contradictions:
     """Return what follows from contradictions: a few are errors, and many mean that the metric is computed otherwise.
 
@@ -38,18 +38,14 @@ def contradictions(
         variants: The samples of each variant by document.
         found: For each variant, the documents with a contradiction.
     """
-    contradicted = [frozenset(each) for each in found]
-    keys = frozenset[Key]().union(*contradicted)
+    keys = frozenset[Key]().union(*found)
     documents = variants[0]
     if len(keys) <= max(1, len(documents) // _SHARE) and 2 * len(keys) < len(documents):
         why = f"{metric} contradicts the log-likelihoods"
-        return Contradictions(tuple(dict.fromkeys(each, why) for each in contradicted), ("",) * len(variants))
+        return Contradictions(tuple(dict.fromkeys(each, why) for each in found), ("",) * len(variants))
     return Contradictions(
         tuple({} for _ in variants),
-        tuple(
-            _note(task, metric, samples, own) if own else ""
-            for samples, own in zip(variants, contradicted, strict=True)
-        ),
+        tuple(_note(task, metric, samples, own) if own else "" for samples, own in zip(variants, found, strict=True)),
     )
 
 

@@ -93,15 +93,16 @@ def judged_task(form: TaskForm, variants: Sequence[Mapping[Key, Sample]], names:
         found = [[(unplaced(outcome), broken) for outcome, broken in each] for each in found]
     outcomes = [tuple(outcome for outcome, _ in each) for each in found]
     notes = [
-        [*filter(None, [asked.notes[place]]), *left_out_notes(form.name, reasons[place], samples)]
-        for place, samples in enumerate(variants)
+        [note, *left_out_notes(form.name, each, samples)]
+        for note, each, samples in zip(asked.notes, reasons, variants, strict=True)
     ]
+    notes[0].insert(0, passed)
     return JudgedTask(
         items=tuple(_stored(asked.items[key]) for key in kept[0]),
         judgements=tuple(Judgement(each, _totals(kind, each)) for each in outcomes),
         not_numbers=tuple(sum(broken for _, broken in each) for each in found),
         primary=primary,
-        notes=(tuple(filter(None, (passed, *notes[0]))), *map(tuple, notes[1:])),
+        notes=tuple(tuple(filter(None, each)) for each in notes),
     )
 
 

@@ -66,8 +66,6 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
     scopes = [Scope(selector) for selector in SELECTORS]
     if len({matrix.stack for matrix in matrices}) > 1:
         scopes += [Scope("overall", "encoder"), Scope("overall", "decoder")]
-    selected = {str(scope): scope.select(matrices) for scope in scopes}
-    rows = {name: _row(name, [matrix.size for matrix in found], total) for name, found in selected.items()}
     without_part = [
         matrix
         for matrix in matrices
@@ -75,16 +73,14 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
     ]
     # Recipes with a scope of one part are refused.
     refused = tuple(f"{matrix.role.component}." for matrix in without_part)
+    selected = {str(scope): scope.select(matrices) for scope in scopes if not str(scope).startswith(refused)}
+    rows = {name: _row(name, [matrix.size for matrix in found], total) for name, found in selected.items()}
     alone: dict[str, list[int]] = {}
     for reason, size in reasons:
         alone.setdefault(reason, []).append(size)
     return ScopeRows(
-        scopes=tuple(row for row in rows.values() if row.matrices and not row.name.startswith(refused)),
-        empty=tuple(
-            name
-            for name, row in rows.items()
-            if not row.matrices and name not in _RARE and not name.startswith(refused)
-        ),
+        scopes=tuple(row for row in rows.values() if row.matrices),
+        empty=tuple(name for name, row in rows.items() if not row.matrices and name not in _RARE),
         left_alone=tuple(_row(reason, sizes, total) for reason, sizes in alone.items()),
         unknown=tuple(str(matrix) for matrix in matrices if matrix.role.component == "unknown"),
         without_part=tuple(map(str, without_part)),

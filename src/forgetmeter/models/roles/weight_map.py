@@ -78,6 +78,11 @@ def shared_parameters(model: PreTrainedModel) -> dict[str, list[str]]:
     return {some[0]: some for some in names.values() if len(some) > 1}
 
 
+def names_of_shared(model: PreTrainedModel) -> dict[str, list[str]]:
+    """Return all names of each parameter that has several, by any of them."""
+    return {name: names for names in shared_parameters(model).values() for name in names}
+
+
 def left_alone(model: PreTrainedModel) -> dict[str, str]:
     """Return the reason why each other parameter of two or more dimensions, such as a convolution, is not in it."""
     return _survey(model)[1]

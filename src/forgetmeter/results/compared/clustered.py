@@ -98,6 +98,19 @@ def paired_difference(
     return hull(over_items, difference_interval(*totals, confidence=confidence))
 
 
+def retained_difference(answers: Answers, one: int, two: int, asked: NDArray[np.bool_]) -> Estimate:
+    """Return the share of known items that one variant retains minus that of another, as ``paired_difference`` does.
+
+    Args:
+        answers: The outcomes of the items.
+        one: A variant.
+        two: Another one.
+        asked: Known items that both answered, shape ``(items,)``; at least one.
+    """
+    right, also = answers.correct[one], answers.correct[two]
+    return paired_difference(answers, lost=asked & right & ~also, won=asked & ~right & also, asked=asked)
+
+
 def _one(
     relations: int,
     items: NDArray[np.float64],
