@@ -200,3 +200,29 @@ def test_a_packed_head_can_be_opened(checkpoint: Save, tmp_path: Path) -> None:
         str(checkpoint("llama")), "round_to_nearest:head:8", tmp_path / "out", format="compressed-tensors"
     )
     assert open_checkpoint(str(tmp_path / "out")).matrices
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "round_to_nearest:attention:4:group_size=8+round_to_nearest:feed_forward:3:group_size=8",
+        "round_to_nearest:attention:3:group_size=32+round_to_nearest:feed_forward:8:group_size=16",
+        "round_to_nearest:layers[0]/overall:8+round_to_nearest:layers[1]/overall:2:group_size=16:clip=mse",
+    ],
+)
+def test_transformers_reads_layers_of_different_bits_unless_it_dequantizes(
+    checkpoint: Save, tmp_path: Path, recipe: str
+) -> None:
+    source, out = checkpoint("llama"), tmp_path / "out"
+    written = compress_checkpoint(str(source), recipe, out, format="compressed-tensors")
+    assert written.is_checked
+    assert any("load it without dequantize=True" in note for note in written.notes)
+    torch.testing.assert_close(logits_of(loaded(out)), logits_of(in_memory(source, recipe)))
+    groups = json.loads((out / "config.json").read_text())["quantization_config"]["config_groups"]
+    assert len(groups) == 2
+
+
+def test_layers_of_the_same_bits_may_be_dequantized(checkpoint: Save, tmp_path: Path) -> None:
+    recipe = "round_to_nearest:attention:4+round_to_nearest:feed_forward:4"
+    written = compress_checkpoint(str(checkpoint("llama")), recipe, tmp_path / "out", format="compressed-tensors")
+    assert not any("dequantize=True" in note for note in written.notes)

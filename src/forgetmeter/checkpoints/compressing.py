@@ -10,7 +10,7 @@ from pathlib import Path
 
 from forgetmeter.basics.plural import counted, listed
 from forgetmeter.checkpoints.companions import model_card, remove_code_references, shown_model, source_facts
-from forgetmeter.checkpoints.formats import format_problems, kernel_problems, storage_for
+from forgetmeter.checkpoints.formats import format_problems, kernel_problems, packing_of, quantizing, storage_for
 from forgetmeter.checkpoints.in_memory import (
     MOST_CHECKED_BYTES,
     check_reloaded,
@@ -256,6 +256,11 @@ def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
             "Layout pack-quantized: from_pretrained reads it if compressed-tensors is installed. In a 16-bit model, "
             "transformers rounds the scales to 16 bits, unless it dequantizes while loading."
         )
+        if len({packing_of(step) for step in quantizing(request.recipe)}) > 1:
+            yield (
+                "Layers have different bits or group sizes: load it without dequantize=True, with which transformers "
+                "reads all of them by the settings of the first group."
+            )
 
 
 def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
