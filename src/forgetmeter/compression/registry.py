@@ -32,6 +32,7 @@ METHODS = Registry(
             "l1_heads",
             "l1_unstructured",
             "ln_structured",
+            "lora_recover",
             "n_m",
             "nf4",
             "random_structured",
@@ -45,7 +46,7 @@ METHODS = Registry(
     },
 )
 """The methods: a plug-in's entry point is ``NAME = "package.module:METHOD"``."""
-_CALIBRATED = ("awq", "gptq", "smoothquant", "sparsegpt", "wanda")
+_CALIBRATED = ("awq", "gptq", "lora_recover", "smoothquant", "sparsegpt", "wanda")
 _CHOOSING = (("drop_layers", ("by", "influence")),)
 
 

@@ -128,6 +128,19 @@ def area_weights(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
+def interpolation_weights(places: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weight of each point of a curve in the mean over a grid, where the curve is interpolated linearly.
+
+    Args:
+        places: Where the points lie, in any order, shape ``(points,)``.
+        grid: Where the curve is read, shape ``(numbers,)``; beyond the last point, it is that point's value.
+    """
+    order = np.argsort(places, kind="stable")
+    # Interpolation is linear in the curve's values, so the weight of each is the mean of its hat function.
+    hats = [np.interp(grid, places[order], (order == member).astype(float)).mean() for member in range(len(places))]
+    return np.asarray(hats)
+
+
 def _levels(group: tuple[Treatment, ...]) -> NDArray[np.float64]:
     return np.asarray([0.0, *(float(each.level or 0) for each in group)])
 

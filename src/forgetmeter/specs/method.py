@@ -123,6 +123,7 @@ class MethodDeclaration:
         revision: Number that grows with each change of its variants' answers; a run does not mix them.
         advised_levels: Levels that ``advise`` tries over the scope ``overall``; ``None`` for a method without a level.
             Those of the built-in methods are in ``preset:advice``.
+        follows_others: Whether it works only on what earlier steps of the recipe left, and so cannot be the first one.
     """
 
     name: str
@@ -144,6 +145,7 @@ class MethodDeclaration:
     counterpart: str = ""
     revision: int = 1
     advised_levels: tuple[Level | None, ...] = ()
+    follows_others: bool = False
 
     @property
     def facts(self) -> MethodFacts:

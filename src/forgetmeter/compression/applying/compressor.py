@@ -14,10 +14,11 @@ from forgetmeter.compression.applying.recipe_problems import activation_problems
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.calibrated.activations import Activations, Calibration
+from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.registry import load_method
-from forgetmeter.compression.surgery.installation import install, installed
+from forgetmeter.compression.surgery.installation import installed
 from forgetmeter.config.study import MAX_SEED
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checks.torch_compression import torch_compression_problem
@@ -169,7 +170,8 @@ class Compressor:
         method = load_method(step.method)
         options = method.declaration.values(step)
         if method.needs_activations(options):
-            method = method.calibrated(Activations(self._loaded.model, self._calibration, weights))
+            blanks = Blanks.of(self._loaded.tokenizer)
+            method = method.calibrated(Activations(self._loaded.model, self._calibration, weights, blanks))
         return prepared(step, units, seed=self._seed, method=method)
 
 
@@ -214,11 +216,11 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
     """
     check_loaded(loaded)
     recipe = recipe if isinstance(recipe, Recipe) else parse_recipe(recipe)
-    # Before the model is copied.
     refuse(_problems(recipe, loaded, own_weights(loaded.model, weight_map(loaded.model)), calibration))
     checked_seed(seed)
-    twin = replace(loaded, model=copy.deepcopy(loaded.model))
     if not recipe.steps:
-        return twin
-    install(twin.model, Compressor(twin, seed=seed, calibration=calibration).compressed(recipe).weights)
-    return replace(twin, name=f"{loaded.name}+{recipe}")
+        return replace(loaded, model=copy.deepcopy(loaded.model))
+    compressor = Compressor(loaded, seed=seed, calibration=calibration)
+    with compressor.applied(recipe):
+        # Copied last: calibration needs memory of its own, and what a method left as it was is not shared.
+        return replace(loaded, model=copy.deepcopy(loaded.model), name=f"{loaded.name}+{recipe}")

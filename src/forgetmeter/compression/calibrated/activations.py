@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.compression.applying.unit import Unit, joined
+from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.calibrated.input_moments import InputMoments, refuse_infinite
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
@@ -41,11 +42,13 @@ class Activations:
         model: The model, in which nothing is installed.
         calibration: The calls.
         earlier: The weights that earlier steps changed.
+        blanks: How the model's texts have blanks.
     """
 
     model: PreTrainedModel
     calibration: Calibration
     earlier: Mapping[Matrix, Weight] = field(default_factory=dict)
+    blanks: Blanks = Blanks()
 
     def influence(self, blocks: Iterable[Block]) -> dict[Block, float]:
         """Return 1 - the mean cosine similarity of each block's input and output, over all positions.
@@ -85,7 +88,8 @@ class Activations:
             for place, of in moments.items():
                 found[place] = _compressed_at(place, units[place], of, compress)
                 walk.install(units[place], found[place])
-            walk.advance(stage)
+            if stage is not walk.stages[-1]:
+                walk.advance(stage)
         yield from (found[place] for place in range(len(units)))
 
     def module_of(self, unit: Unit) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from forgetmeter.results.findings.effect import ClaimTest, Effect
 from forgetmeter.results.findings.evidence import Evidence
 from forgetmeter.results.findings.finding import Claim
+from forgetmeter.results.retained_curve import interpolation_weights
 from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, Treatment, curves
 
 _POINTS = 10
@@ -62,13 +63,8 @@ def _weights(
     group: Sequence[Treatment], grid: NDArray[np.float64], evidence: Evidence
 ) -> tuple[float, Mapping[str, float]]:
     """Return the weights of the unpruned model and of each recipe in the mean of a curve over a grid."""
-    places = np.asarray([0.0, *_removed(group, evidence)])
-    order = np.argsort(places, kind="stable")
-    shares = np.zeros(len(places))
-    for member in range(len(places)):
-        # Interpolation is linear in the curve's values, so the weight of each is the mean of its hat function.
-        shares[member] = np.interp(grid, places[order], (order == member).astype(float)).mean()
-    return float(shares[0]), {each.recipe: float(share) for each, share in zip(group, shares[1:], strict=True)}
+    first, *shares = interpolation_weights(np.asarray([0.0, *_removed(group, evidence)]), grid)
+    return float(first), {each.recipe: float(share) for each, share in zip(group, shares, strict=True)}
 
 
 TEST = ClaimTest(CLAIM, _effect)

@@ -1,0 +1,135 @@
+"""Short training of a compressed model towards what the original one predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.func import functional_call
+from torch.nn.functional import kl_div, log_softmax
+
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.calibrated.activations import Activations
+from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
+from forgetmeter.compression.surgery.installation import installed
+from forgetmeter.specs.ranges import count
+
+_TOKENS_PER_STEP = 1024
+"""Most tokens per step, or a single sequence: the predictions of a large vocabulary take most of the memory."""
+_LARGEST_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the training.
+
+    Attributes:
+        rank: Rank of the adapters.
+        steps: Number of steps.
+        learning_rate: AdamW's learning rate at the first step; it falls linearly to 0.
+        seed: Seed of the adapters, the order of texts and the masked tokens.
+    """
+
+    rank: int
+    steps: int
+    learning_rate: float
+    seed: int
+
+
+def distilled(activations: Activations, units: Sequence[Unit], training: Training) -> Iterator[Tensor]:
+    """Train low-rank adapters of units, and yield each unit's new values, in its own shape and dtype.
+
+    The loss is the mean Kullback-Leibler divergence from the original's predictions, in nats per token, on the
+    calibration texts with blanks (``Blanks``). Weights that are zero stay zero.
+
+    Args:
+        activations: The model after the earlier steps, with texts.
+        units: The weights to train, as the earlier steps left them.
+        training: The settings.
+
+    Raises:
+        UnusableWeightError: The loss is NaN or infinite.
+    """
+    random = Generator().manual_seed(training.seed)
+    adapters = [_Adapter(unit, training.rank, random, activations) for unit in units]
+    trained = [factor for adapter in adapters for factor in (adapter.up, adapter.down)]
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=0.0)
+        batches = _batches(activations.calibration, random)
+        for step in range(training.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = training.learning_rate * (1 - step / training.steps)
+            loss = _loss(activations, adapters, next(batches), random)
+            if not bool(loss.isfinite()):
+                raise UnusableWeightError(f"cannot be trained: the loss of step {step + 1} is {loss.item()}")
+            for factor, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
+                factor.grad = gradient
+            torch.nn.utils.clip_grad_norm_(trained, _LARGEST_NORM)
+            optimizer.step()
+    for adapter in adapters:
+        yield adapter.values().detach().contiguous()
+
+
+class _Adapter:
+    """The values of a unit plus the product of two trained factors, where the values are not zero.
+
+    Attributes:
+        up: ``(…, output units, rank)``, zero at first; float32.
+        down: ``(…, rank, input units)``, random; float32.
+    """
+
+    def __init__(self, unit: Unit, rank: int, random: Generator, activations: Activations) -> None:
+        self._unit = unit
+        self.name = f"{activations.module_of(unit)}.{unit.parameter.rpartition('.')[2]}"
+        # What inference mode made could not be saved for the gradients.
+        self._values = unit.weight.values().clone()
+        *experts, outputs, inputs = unit.outputs_first().shape
+        device = self._values.device
+        self.up = torch.zeros(*experts, outputs, rank, device=device, requires_grad=True)
+        self.down = torch.randn(*experts, rank, inputs, generator=random).mul_(inputs**-0.5).to(device)
+        self.down.requires_grad_()
+
+    def values(self) -> Tensor:
+        """Return the unit's values, as stored."""
+        change = self._unit.turned(self.up @ self.down) * (self._values != 0)
+        return (self._values.float() + change).to(self._values.dtype)
+
+    def within(self, whole: Tensor) -> Tensor:
+        """Return the value of the whole parameter, given that of the model."""
+        unit = self._unit
+        if count(unit.ranges) in (0, whole.shape[unit.axis]):
+            return self.values()
+        places = torch.cat([torch.arange(start, stop) for start, stop in unit.ranges]).to(whole.device)
+        return whole.detach().clone().index_copy(unit.axis, places, self.values())
+
+
+def _loss(
+    activations: Activations, adapters: Sequence[_Adapter], inputs: Mapping[str, Tensor], random: Generator
+) -> Tensor:
+    model = activations.model
+    inputs, asked = activations.blanks.put_in(inputs, random)
+    call, asked = {name: ids.to(model.device) for name, ids in inputs.items()}, asked.to(model.device)
+    with torch.no_grad():
+        wanted = log_softmax(model(**call).logits[asked].float(), dim=-1)
+    with installed(model, activations.earlier):
+        changed: dict[str, Tensor] = {}
+        for adapter in adapters:
+            changed[adapter.name] = adapter.within(changed.get(adapter.name, model.get_parameter(adapter.name)))
+        logits = functional_call(model, changed, kwargs=call).logits[asked]
+    return kl_div(log_softmax(logits.float(), dim=-1), wanted, log_target=True, reduction="batchmean")
+
+
+def _batches(calls: Sequence[Mapping[str, Tensor]], random: Generator) -> Iterator[Mapping[str, Tensor]]:
+    """Yield batches of sequences of equal length, without end; each pass is in an order of its own."""
+    while True:
+        batches = [
+            {name: ids[rows] for name, ids in call.items()}
+            for call in calls
+            for rows in torch.randperm(len(call["input_ids"]), generator=random).split(
+                max(1, _TOKENS_PER_STEP // call["input_ids"].shape[1])
+            )
+        ]
+        for place in torch.randperm(len(batches), generator=random).tolist():
+            yield batches[place]

@@ -1,0 +1,62 @@
+"""A short training after compression, by low-rank adapters that are then merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from forgetmeter.compression.applying.unit import Unit
+from forgetmeter.compression.calibrated.activations import Activations
+from forgetmeter.compression.calibrated.distillation import Training, distilled
+from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.compression.method import AtLevel, Method, Options
+from forgetmeter.specs.method import MethodDeclaration, Option
+from forgetmeter.specs.recipe import Level
+
+
+@dataclass(frozen=True)
+class Recovery(Method):
+    """Trains what earlier steps left.
+
+    Attributes:
+        activations: The model with texts, if calibrated.
+    """
+
+    activations: Activations | None = None
+
+    def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
+        """True: it is trained on the calibration texts."""
+        return True
+
+    def calibrated(self, activations: Activations) -> Recovery:
+        """Return the method with its activations."""
+        return replace(self, activations=activations)
+
+    def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
+        """Return a function that trains all units together; there is no level."""
+        activations = self.activations
+        assert activations is not None, "the compressor calibrates methods that need activations"
+        training = Training(int(options["rank"]), int(options["steps"]), float(options["learning_rate"]), seed=seed)
+
+        def at_level(level: Level | None) -> Iterator[Weight]:  # noqa: ARG001
+            yield from map(DenseWeight, distilled(activations, units, training))
+
+        return at_level
+
+
+METHOD = Recovery(
+    MethodDeclaration(
+        name="lora_recover",
+        summary="Trains low-rank adapters on text, towards the original's predictions, and merges them; zeros stay.",
+        reference="adapters: LoRA (Hu et al. 2021, 2106.09685); loss: distillation (Hinton et al. 2015, 1503.02531)",
+        level="none",
+        options={
+            "rank": Option(8, "Rank of the adapters.", least=1),
+            "steps": Option(200, "Steps of training, each on at most 1,024 tokens or one sequence.", least=1),
+            "learning_rate": Option(0.001, "AdamW's learning rate at the first step; it falls linearly to 0.", least=0),
+        },
+        effect="rewrites",
+        phrase="recovered",
+        follows_others=True,
+    ),
+)

@@ -1,0 +1,51 @@
+"""Recipes of the studies, by what they are compared for."""
+
+from __future__ import annotations
+
+SCOPES = ("attention", "feed_forward", "overall")
+TENTHS = tuple(round(0.1 * each, 1) for each in range(1, 10))
+
+
+def pruned(scope: str) -> list[str]:
+    """Return the curve of single weights pruned by magnitude."""
+    return [f"l1_unstructured:{scope}:{level}" for level in TENTHS]
+
+
+ORDERS = [
+    (f"l1_unstructured:{scope}:{level}+dynamic_int8:{scope}", f"dynamic_int8:{scope}+l1_unstructured:{scope}:{level}")
+    for scope in SCOPES
+    for level in (0.2, 0.4)
+]
+"""8 bits: prune first, quantize first."""
+FEW_BITS = [
+    (
+        f"l1_unstructured:overall:0.4+round_to_nearest:overall:{bits}",
+        f"round_to_nearest:overall:{bits}+l1_unstructured:overall:0.4",
+        f"l1_unstructured:overall:0.2+round_to_nearest:overall:{bits}+l1_unstructured:overall:0.4",
+    )
+    for bits in (4, 3)
+]
+"""Prune first, quantize first, half of the pruning on each side."""
+
+STRUCTURES = {
+    "whole heads": ("attention", [f"l1_heads:attention:{level}" for level in (0.25, 0.5)]),
+    "whole units of feed-forward by L1 norm": (
+        "feed_forward",
+        [f"ln_structured:feed_forward:{level}" for level in (0.25, 0.5)],
+    ),
+    "whole units of all matrices by L1 norm": ("overall", [f"ln_structured:overall:{level}" for level in (0.25, 0.5)]),
+    "random units of all matrices": ("overall", [f"random_structured:overall:{level}" for level in (0.25, 0.5)]),
+    "1 or 2 of every 4 weights (N:M)": ("overall", [f"n_m:overall:m=4:n={zeros}" for zeros in (1, 2)]),
+    "rank": ("overall", [f"svd:overall:{level}" for level in (0.25, 0.5)]),
+    "whole layers": ("overall", [f"drop_layers:overall:{level}" for level in (0.25, 0.5)]),
+}
+"""Structures with the scope in which single weights are compared with them."""
+
+BITS = {
+    "plain, one scale per output unit": "round_to_nearest:overall:{bits}",
+    "plain, groups of 32": "round_to_nearest:overall:{bits}:group_size=32",
+    "clipped, one scale per output unit": "round_to_nearest:overall:{bits}:clip=mse",
+    "HQQ, groups of 32": "hqq:overall:{bits}:group_size=32",
+    "GPTQ, groups of 32": "gptq:overall:{bits}:group_size=32",
+    "AWQ, groups of 32": "awq:overall:{bits}:group_size=32",
+}

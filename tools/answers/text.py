@@ -1,0 +1,119 @@
+"""Markdown of pages: tables, estimates and sentences."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from claims import Tested, overall
+from forgetmeter.results.findings.finding import Verdict
+from forgetmeter.statistics.paired import Estimate
+
+MARKS: dict[Verdict, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not tested": ""}
+LEGEND = (
+    "✓: supported, ✗: contradicted, each with p below 0.05 after Holm's correction over the table and the whole interval on "
+    "one side of zero; ?: cannot tell. Intervals are 95%, over relations."
+)
+_WIDTH = 140
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of ``docs/results``.
+
+    Attributes:
+        file: Its file name.
+        question: The question, for the overview.
+        answer: The answer in a sentence.
+        verdict: The verdict in a word or two.
+        text: Its Markdown.
+    """
+
+    file: str
+    question: str
+    answer: str
+    verdict: str
+    text: str
+
+
+def points(estimate: Estimate | None, *, signed: bool = True) -> str:
+    """Return a share in points with its interval; a dash if there is none."""
+    if estimate is None:
+        return "—"
+    sign = "+" if signed else ""
+    return f"{100 * estimate.value:{sign}.1f} \\[{100 * estimate.low:.1f}, {100 * estimate.high:.1f}\\]"
+
+
+def number(estimate: Estimate | None, digits: int = 2) -> str:
+    """Return a number with its interval; a dash if there is none."""
+    if estimate is None:
+        return "—"
+    return f"{estimate.value:.{digits}f} \\[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}\\]"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table whose first column is text and whose others are numbers."""
+    lines = [list(header), [":---", *["---:"] * (len(header) - 1)], *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def claims_table(rows: Sequence[Sequence[Tested]], what: str = "claim") -> str:
+    """Return a table of claims by models, in points of retained."""
+    labels = [each.label for each in rows[0]]
+    lines = [
+        [row[0].sentence, *(f"{points(each.effect)} {MARKS[each.verdict]}".strip() for each in row)] for row in rows
+    ]
+    return table([what, *labels], lines)
+
+
+def in_words(row: Sequence[Tested]) -> str:
+    """Return in which models a claim holds."""
+    by_verdict: dict[Verdict, list[str]] = {}
+    for each in row:
+        by_verdict.setdefault(each.verdict, []).append(each.label)
+    found = [
+        f"{words} in {_all(by_verdict[verdict], row)}"
+        for verdict, words in (("supported", "true"), ("contradicted", "false"), ("inconclusive", "unclear"))
+        if verdict in by_verdict
+    ]
+    return ", ".join(found) or "not tested"
+
+
+def verdict_in_words(row: Sequence[Tested]) -> str:
+    """Return the verdict over models."""
+    given = {each.verdict for each in row}
+    if {"supported", "contradicted"} <= given:
+        return "depends on the model"
+    return {"supported": "yes", "contradicted": "no", "inconclusive": "cannot tell", "not tested": "not tested"}[
+        overall(row)
+    ]
+
+
+def paragraph(text: str) -> str:
+    """Return a text in lines."""
+    return textwrap.fill(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def bullet(text: str) -> str:
+    """Return an item of a list in lines."""
+    return textwrap.fill(
+        " ".join(text.split()),
+        _WIDTH,
+        initial_indent="- ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words joined by commas and "and"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _all(labels: Sequence[str], row: Sequence[Tested]) -> str:
+    tested = [each for each in row if each.verdict != "not tested"]
+    if len(labels) == len(tested) > 1:
+        return f"all {len(labels)} models"
+    return listed([f"the {label}" for label in labels])
