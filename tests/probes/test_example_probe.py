@@ -49,6 +49,7 @@ def test_the_example_works_for_every_family_as_printed(family: str) -> None:
         assert outcome.correct == (best == outcome.gold)
     right = sum(outcome.correct for outcome in judgement.outcomes)
     assert judgement.metrics == {"accuracy": right / 2, "accuracy_macro": right / 2}
+    assert repr(judgement) == f"<Judgement of 2 items: accuracy={right / 2:g}, accuracy_macro={right / 2:g}>"
 
 
 def test_the_printed_declaration_is_that_of_the_built_in_facts() -> None:

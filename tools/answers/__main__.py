@@ -13,22 +13,26 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
 
-import forgetmeter
+from claim_pages import bits, findings, order, structure
 from evidence import SOURCES, outcomes, subjects
-from pages import PAGES
-from text import Page, table
+from fact_pages import agreement, cheap_numbers, which_facts
+from text import Page, joined, table
+
+import forgetmeter
 
 _MADE_BY = "<!-- Made by `python tools/answers`; do not edit. -->"
 
 
 def write(runs: Path, out: Path) -> None:
     """Write all pages, and the outcomes that they are computed from."""
-    models = subjects(runs)
-    pages = [page(models) for page in PAGES]
+    grids = subjects(runs, [source for source in SOURCES if source.is_grid])
+    measured = subjects(runs, [source for source in SOURCES if not source.is_grid])
+    pages = [page(grids) for page in (findings, structure, order, bits, which_facts, agreement)]
+    pages.append(cheap_numbers(measured))
+    (out / "data").mkdir(parents=True, exist_ok=True)
     for page in pages:
-        (out / page.file).write_text(f"{_MADE_BY}\n# {page.question}\n\n{_origin()}\n\n{page.text}\n")
+        (out / page.file).write_text(f"# {page.question}\n\n{_MADE_BY}\n\n{_origin()}\n\n{page.text}\n")
     (out / "README.md").write_text(_overview(pages))
-    (out / "data").mkdir(exist_ok=True)
     for source in SOURCES:
         frame = outcomes(forgetmeter.open_run(runs / f"answers-{source.name}"))
         frame.to_parquet(out / "data" / f"{source.name}.parquet", compression="zstd", index=False)
@@ -41,8 +45,13 @@ def _origin() -> str:
 
 
 def _overview(pages: Sequence[Page]) -> str:
-    rows = [[f"[{page.question}]({page.file})", page.verdict, page.answer] for page in pages]
-    return f"{_MADE_BY}\n# Answers\n\n{_origin()}\n\n{table(['question', 'verdict', 'answer'], rows)}\n"
+    rows = [[f"[{page.question}]({page.file})", page.verdict, " ".join(page.answer.split())] for page in pages]
+    return (
+        joined(
+            "# Results", _MADE_BY, "## The paper's questions", _origin(), table(["question", "verdict", "answer"], rows)
+        )
+        + "\n"
+    )
 
 
 def main() -> None:

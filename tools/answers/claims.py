@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from evidence import Subject
+
 from forgetmeter.results.findings.effect import ClaimTest, Effect, p_value
 from forgetmeter.results.findings.finding import Verdict
 from forgetmeter.results.retained_curve import interpolation_weights

@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import forgetmeter
+from forgetmeter.config.study import CalibrationSettings
+from forgetmeter.models.loading import load
+from forgetmeter.probes.loading import load_task
 from forgetmeter.results.findings.evidence import Evidence, gather
+from forgetmeter.results.ledger import Ledger
 from forgetmeter.results.results import Results
 from forgetmeter.results.sizes import variant_bytes
+from forgetmeter.scoring.calibration import calibration_calls
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import Estimate
-from forgetmeter.statistics.resampling import expanded_interval
+from forgetmeter.statistics.resampling import cluster_weights, expanded_interval
 
 
 @dataclass(frozen=True)
@@ -25,14 +32,16 @@ class Source:
     Attributes:
         name: Of ``studies/answers/NAME.yaml``, of the run ``runs/answers-NAME`` and of the file of its outcomes.
         facts: The task whose retained share stands for knowledge.
-        seconds: What the run took where it was made, in words.
+        time: How long the run took, and on what, in words.
         labels: The name of each model in tables.
+        is_grid: Whether its run has the whole grid; if not, only its cheap numbers are read.
     """
 
     name: str
     facts: str
-    seconds: str
+    time: str
     labels: Mapping[str, str]
+    is_grid: bool = True
 
 
 SOURCES = (
@@ -46,6 +55,7 @@ SOURCES = (
             "standard:decoder": "decoder",
         },
     ),
+    Source("decoder", "facts:templates=0", "", {"standard:decoder": "decoder"}, is_grid=False),
 )
 
 
@@ -88,11 +98,20 @@ class Subject:
         cell = self.evidence.cells.get(recipe)
         return None if cell is None else cell.retained_estimate
 
-    def contrast(self, coefficients: Mapping[str, float], constant: float = 0.0) -> Estimate:
-        """Return a weighted sum of retained shares plus a constant, with its interval over relations."""
-        draws = self.evidence.draws
-        value, resampled = draws.contrast(coefficients, constant)
-        return expanded_interval(value, resampled, clusters=draws.clusters)
+    def ledger(self, recipe: str) -> Ledger:
+        """Return what a recipe did to each fact."""
+        return self.results.ledgers(recipe, task=self.evidence.task, model=self.model)[0]
+
+    @cached_property
+    def gold(self) -> NDArray[np.object_]:
+        """The right answer of each item."""
+        answers = {entry.item_id: entry.gold for entry in self.ledger(self.recipes[0]).entries}
+        return np.asarray([answers[item] for item in self.evidence.answers.items], dtype=object)
+
+    def by_relation(self, marks: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the number of marked items of each relation."""
+        answers = self.evidence.answers
+        return np.bincount(answers.relation[marks], minlength=len(answers.relations)).astype(np.float64)
 
 
 def subjects(runs: Path, sources: Sequence[Source] = SOURCES) -> list[Subject]:
@@ -107,12 +126,39 @@ def subjects(runs: Path, sources: Sequence[Source] = SOURCES) -> list[Subject]:
     return found
 
 
+def over_relations(some: NDArray[np.float64], whole: NDArray[np.float64]) -> Estimate:
+    """Return the ratio of two sums over relations, with its 95% interval.
+
+    Args:
+        some: Of each relation.
+        whole: Of each relation.
+    """
+    weights = cluster_weights(len(whole))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        draws = (weights @ some) / (weights @ whole)
+    return expanded_interval(float(some.sum() / whole.sum()), draws, clusters=int((whole > 0).sum()))
+
+
+def taught(subject: Subject) -> set[str]:
+    """Return the items whose statements are in the calibration text of the run."""
+    loaded = load(subject.model)
+    settings = CalibrationSettings(**subject.results.study["calibration"])
+    read = [row.tolist() for call in calibration_calls(loaded, settings) for row in call["input_ids"]]
+    texts = {" ".join(loaded.tokenizer.convert_ids_to_tokens(row)) for row in read}
+    found = set()
+    for item in load_task(subject.evidence.task).items:
+        statement = loaded.tokenizer.tokenize(item.cloze.filled(item.choices[item.gold[0]]))
+        if any(" ".join(statement) in text for text in texts):
+            found.add(item.id)
+    return found
+
+
 def outcomes(results: Results) -> pd.DataFrame:
     """Return whether each item was answered correctly: a row per item, with a column per recipe.
 
     The first columns are ``model``, ``task`` and ``item_id``. Tasks without right answers are left out.
     """
     long = results.outcomes[["model", "task", "item_id", "recipe", "correct"]]
-    order = [each for each in dict.fromkeys(long["recipe"])]
+    order = list(dict.fromkeys(long["recipe"]))
     wide = long.pivot(index=["model", "task", "item_id"], columns="recipe", values="correct")
     return wide[order].astype("boolean").reset_index()

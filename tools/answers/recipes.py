@@ -12,8 +12,7 @@ def pruned(scope: str) -> list[str]:
 
 
 ORDERS = [
-    (f"l1_unstructured:{scope}:{level}+dynamic_int8:{scope}", f"dynamic_int8:{scope}+l1_unstructured:{scope}:{level}")
-    for scope in SCOPES
+    (f"l1_unstructured:overall:{level}+dynamic_int8:overall", f"dynamic_int8:overall+l1_unstructured:overall:{level}")
     for level in (0.2, 0.4)
 ]
 """8 bits: prune first, quantize first."""

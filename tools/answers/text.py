@@ -7,14 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from claims import Tested, overall
+
 from forgetmeter.results.findings.finding import Verdict
 from forgetmeter.statistics.paired import Estimate
 
 MARKS: dict[Verdict, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not tested": ""}
-LEGEND = (
-    "✓: supported, ✗: contradicted, each with p below 0.05 after Holm's correction over the table and the whole interval on "
-    "one side of zero; ?: cannot tell. Intervals are 95%, over relations."
-)
 _WIDTH = 140
 
 
@@ -95,16 +92,24 @@ def paragraph(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def bullet(text: str) -> str:
-    """Return an item of a list in lines."""
-    return textwrap.fill(
-        " ".join(text.split()),
-        _WIDTH,
-        initial_indent="- ",
-        subsequent_indent="  ",
-        break_long_words=False,
-        break_on_hyphens=False,
+def bullets(*texts: str) -> str:
+    """Return a list, each item in lines."""
+    return "\n".join(
+        textwrap.fill(
+            " ".join(text.split()),
+            _WIDTH,
+            initial_indent="- ",
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for text in texts
     )
+
+
+def joined(*blocks: str) -> str:
+    """Return the blocks of a page; empty ones are left out."""
+    return "\n\n".join(block for block in blocks if block)
 
 
 def listed(words: Sequence[str]) -> str:
@@ -117,3 +122,9 @@ def _all(labels: Sequence[str], row: Sequence[Tested]) -> str:
     if len(labels) == len(tested) > 1:
         return f"all {len(labels)} models"
     return listed([f"the {label}" for label in labels])
+
+
+LEGEND = paragraph(
+    """✓: supported, ✗: contradicted, each with p below 0.05 after Holm's correction over the table, and the whole
+    interval on one side of zero; ?: cannot tell. Intervals are 95%, over relations."""
+)

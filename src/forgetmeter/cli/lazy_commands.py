@@ -54,7 +54,7 @@ def imported_on_first_use() -> Iterator[None]:
     """Import modules of this package within a ``with`` block when they are first used, here or later.
 
     This way, the help of a command does not wait for the libraries that the command needs. ``from package import
-    module`` waits, ``from module import name`` does not, since it uses the module.
+    module`` is deferred; ``from module import name`` is not, because it uses the module.
     """
     finder = _OnFirstUse()
     sys.meta_path.insert(0, finder)

@@ -26,6 +26,8 @@ _INTERRUPTED_WORDS = {
     "run": _GOES_ON,
     "demo": _GOES_ON,
     "advise": _GOES_ON,
+    "compare": _GOES_ON,
+    "sensitivity": _GOES_ON,
     "standards": "interrupted: unfinished models were discarded; the same command starts over",
     "compress": "interrupted: nothing was left behind",
     "data": "interrupted: nothing was left behind",

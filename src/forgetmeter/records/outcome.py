@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from forgetmeter.basics.plural import counted
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -46,7 +48,7 @@ def measured_outcome(
     return Outcome(item_id, None, "", "", None, None, (loglikelihood,), metrics, token_values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Judgement:
     """The result of one variant on one task.
 
@@ -57,3 +59,8 @@ class Judgement:
 
     outcomes: tuple[Outcome, ...]
     metrics: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        """Return a short text for notebooks."""
+        metrics = ", ".join(f"{name}={value:.4g}" for name, value in self.metrics.items())
+        return f"<Judgement of {counted(len(self.outcomes), 'item')}: {metrics}>"

@@ -77,7 +77,7 @@ class Engine:
 
     @property
     def shared(self) -> tuple[Sharing, Sharing]:
-        """What its rows may share, and what the texts of an encoder-decoder's encoder may share."""
+        """What the model's rows may share, and what the texts of an encoder-decoder's encoder may share."""
         return self._scoring.sharing, self._scoring.text_sharing
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
@@ -135,7 +135,7 @@ class Engine:
             shares: Number of shares.
 
         Returns:
-            The readings by ``Batch.digest``; if memory runs out, only those before.
+            The readings by ``Batch.digest``; if memory runs out, only those read until then.
         """
         found: dict[str, BatchReadings] = {}
         try:
@@ -149,7 +149,7 @@ class Engine:
 
     @contextmanager
     def knowing(self, readings: Mapping[str, BatchReadings]) -> Iterator[None]:
-        """Do not read the batches again whose readings ``read_share`` has returned, here or in another process."""
+        """Skip batches whose readings ``read_share`` has already returned, here or in another process."""
         self._known = readings
         try:
             yield

@@ -17,7 +17,7 @@ def refuse_type(what: str, value: object, *kinds: type) -> None:
     """
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise UserError(f"{what} is {value!r}, which is a {type(value).__name__}; it must be a {wanted}")
+        raise UserError(f"{what} is {value!r}, of type {type(value).__name__}; it must be {wanted}")
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:

@@ -31,7 +31,7 @@ from forgetmeter.study.evaluation import evaluate
 def make_standard(
     family: Family, out: Path, *, seed: int, after_epoch: Callable[[Epoch], None], keep: Collection[int] = ()
 ) -> TrainedStandard:
-    """Train a standard and write it atomically to ``out/FAMILY``, replacing what is there.
+    """Train a standard and write it to ``out/FAMILY``, replacing what is there; the folder is never half-written.
 
     It runs in one thread, so that the weights do not depend on the number of processors.
 
@@ -78,10 +78,10 @@ def epoch_folder(out: Path, family: Family, number: int) -> Path:
 
 
 def check_epochs(families: Iterable[Family], keep: Iterable[int]) -> None:
-    """Check that all standards are trained for as many epochs as are to be kept.
+    """Check that every epoch to keep is one that all the standards reach.
 
     Raises:
-        UserError: One is not.
+        UserError: An epoch is below 1 or beyond the last.
     """
     most = min(DESIGNS[family].epochs for family in families)
     wrong = [number for number in keep if not 1 <= number <= most]

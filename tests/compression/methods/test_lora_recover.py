@@ -1,6 +1,7 @@
 """Short training after compression, against plain autograd on a copy of the model.
 
-Covers ``compression.methods.lora_recover`` and ``compression.calibrated.distillation``.
+Covers ``compression.methods.lora_recover``, ``compression.calibrated.distillation`` and
+``compression.calibrated.blanks``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
+from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
@@ -51,9 +53,10 @@ def calls(loaded, *, rows=8, length=12):
 
 
 def distance(loaded, variant, texts):
+    inputs, asked = Blanks.of(loaded.tokenizer).put_in(texts[0], torch.Generator().manual_seed(5))
     with torch.no_grad():
-        wanted, found = (log_softmax(each.model(**texts[0]).logits, dim=-1) for each in (loaded, variant))
-    return float(kl_div(found.flatten(0, 1), wanted.flatten(0, 1), log_target=True, reduction="batchmean"))
+        wanted, found = (log_softmax(each.model(**inputs).logits[asked], dim=-1) for each in (loaded, variant))
+    return float(kl_div(found, wanted, log_target=True, reduction="batchmean"))
 
 
 @pytest.mark.parametrize("make", [llama, bert, t5])
@@ -104,7 +107,7 @@ def test_the_first_step_is_adamws_on_the_gradient_of_plain_autograd(scope) -> No
     assert all(torch.equal(recovered.model.get_parameter(each), pruned.model.get_parameter(each)) for each in rest)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gpt_oss", "zamba", "phi3", "albert"])
+@pytest.mark.parametrize("name", ["gpt2", "gpt_oss as decoder", "zamba as decoder", "phi3", "albert"])
 def test_fused_shared_and_expert_weights_are_trained(name) -> None:
     loaded = architecture(name)
     texts = calls(loaded, rows=4)
@@ -181,3 +184,25 @@ def test_a_loss_that_is_not_finite_is_an_error() -> None:
         loaded.model.model.norm.weight.fill_(float("inf"))
     with pytest.raises(UserError, match="cannot be trained: the loss of step 1 is nan"):
         compress(loaded, RECOVERED, calibration=calls(loaded))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_blanks_are_in_the_format_of_the_model(seed) -> None:
+    random, ids = torch.Generator().manual_seed(seed), torch.arange(10, 30).view(2, 10)
+    inputs, asked = Blanks(mask=4).put_in({"input_ids": ids}, random)
+    assert torch.equal(inputs["input_ids"], torch.where(asked, 4, ids))
+    assert asked.any(dim=1).all()
+    inputs, asked = Blanks(mask=4).put_in({"input_ids": ids, "labels": ids}, random)
+    assert torch.equal(inputs["labels"], ids)
+    assert asked.all()
+    assert (inputs["input_ids"] == 4).any(dim=1).all()
+    inputs, asked = Blanks(sentinels=(7, 8)).put_in({"input_ids": ids, "labels": ids}, random)
+    first, token, second = inputs["labels"].unbind(1)
+    assert (first == 7).all()
+    assert (second == 8).all()
+    assert asked.shape == (2, 3)
+    assert torch.equal(torch.where(inputs["input_ids"] == 7, token[:, None], inputs["input_ids"]), ids)
+    assert torch.equal((inputs["input_ids"] == 7).sum(dim=1), torch.ones(2, dtype=torch.int64))
+    inputs, asked = Blanks().put_in({"input_ids": ids}, random)
+    assert torch.equal(inputs["input_ids"], ids)
+    assert asked.all()

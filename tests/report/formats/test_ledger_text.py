@@ -31,7 +31,7 @@ def test_the_first_lines_are_the_answer() -> None:
     assert lines[3] == (
         "The original gets 3 of 10 items right: 2 are forgotten and 1 kept (33.3%). 3 gained, 4 wrong before and after."
     )
-    assert lines[4].startswith("Whether they are lost or only displaced is unknown")
+    assert lines[4].startswith("Whether they are lost or still near is unknown")
 
 
 def test_items_are_named_as_the_task_declares() -> None:

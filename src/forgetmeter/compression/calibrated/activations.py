@@ -48,7 +48,7 @@ class Activations:
     model: PreTrainedModel
     calibration: Calibration
     earlier: Mapping[Matrix, Weight] = field(default_factory=dict)
-    blanks: Blanks = Blanks()
+    blanks: Blanks = field(default_factory=Blanks)
 
     def influence(self, blocks: Iterable[Block]) -> dict[Block, float]:
         """Return 1 - the mean cosine similarity of each block's input and output, over all positions.

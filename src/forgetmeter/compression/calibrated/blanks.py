@@ -36,9 +36,9 @@ class Blanks:
     def put_in(self, inputs: Mapping[str, Tensor], random: Generator) -> tuple[Mapping[str, Tensor], Tensor]:
         """Return inputs with blanks, and the positions of the logits to look at; bool, ``(sequences, positions)``.
 
-        A masked language model is asked for a random 15% of the tokens. An encoder-decoder with sentinels is asked for one
-        token, and writes it between two of them; one with a mask token writes the text of which 15% are masked. A decoder
-        continues the text as it is.
+        A masked language model is asked for a random 15% of the tokens. An encoder-decoder with sentinels is asked for
+        one token, and writes it between two of them; one with a mask token writes the text of which 15% are masked. A
+        decoder continues the text as it is.
 
         Args:
             inputs: ``input_ids``, int64, ``(sequences, positions)``; for an encoder-decoder also ``labels``.

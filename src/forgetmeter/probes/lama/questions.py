@@ -26,13 +26,13 @@ _FILTERS: dict[AskedBy, tuple[str, ...]] = {
 
 
 class LamaQuestion(NamedTuple):
-    """A fact in one sentence.
+    """A fact as a text with one blank.
 
     Attributes:
         place: Index of the fact in its file and, for evidence, of the sentence: ``3`` or ``3/0``.
         object: The fact's object, which fills the blank.
         uuid: The fact's identifier; empty if it has none.
-        sentence: The sentence, with exactly one ``[MASK]``.
+        sentence: The text, with exactly one ``[MASK]``.
     """
 
     place: str
@@ -72,9 +72,9 @@ def read_questions(relation: LamaRelation) -> RelationQuestions:
     """Read a relation's file.
 
     As in LAMA's ``scripts/batch_eval_KB_completion.py``, facts without a subject or an object are dropped, templates
-    skip repeated pairs of subject and object, and the masked sentences of one fact are joined. Unlike LAMA, which
-    scores the first of several blanks and leaves the others in the text, questions with several blanks are dropped,
-    because models without a mask token cannot read them. LAMA's filters for sentences of more than 100 words and for
+    skip repeated pairs of subject and object, and the masked sentences of one fact are joined. LAMA scores the
+    first of several blanks and leaves the others in the text; here, questions with several blanks are dropped, because
+    models without a mask token cannot read them. LAMA's filters for sentences of more than 100 words and for
     facts that most raters rejected are left out: they drop nothing from the published files.
 
     Raises:

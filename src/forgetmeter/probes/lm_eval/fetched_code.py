@@ -14,7 +14,7 @@ from forgetmeter.errors import UserError
 
 @contextmanager
 def without_fetched_code(task: str) -> Iterator[None]:
-    """Refuse fetched code wherever a task's functions are called, even if lm-eval or the task caught the refusal.
+    """Refuse fetched code wherever a task's functions are called, even if lm-eval or the task catches the refusal.
 
     Some functions of lm-evaluation-harness's own tasks load tokenizers and trust their code.
 

@@ -93,7 +93,8 @@ def _fates(ledger: Ledger) -> Text:
         for number, meaning in lines:
             text.append(f"  {count(number):>{widest}} {meaning}\n")
     elif unknown:
-        text.append(f"Whether they are lost or only displaced is unknown: {why}.\n")
+        subject = "it is" if unknown == 1 else "they are"
+        text.append(f"Whether {subject} lost or still near is unknown: {why}.\n")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Findings that compare scopes, or methods, at the same level: three of the paper's and one of related work."""
+"""Findings that compare scopes, or methods, at the same level: three from the paper and one from related work."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ STRUCTURED_FINAL_LAYER = ClaimTest(
         sentence="Structured pruning of the final layer is worse than unstructured pruning.",
         source="arXiv 2312.00960",
         question="At equal sparsity of the head, is more retained with single weights pruned than with whole rows?",
-        test="Retained under l1_unstructured minus under ln_structured, and random_unstructured minus "
-        "random_structured, all on the head; the mean over pairs and levels.",
+        test="Retained under l1_unstructured minus retained under ln_structured, and likewise for random_unstructured "
+        "and random_structured, all on the head; the mean over pairs and levels.",
         unit="retained",
     ),
     _structured_head,

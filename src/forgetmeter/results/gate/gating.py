@@ -44,7 +44,7 @@ def gate(
         recipes: The recipes or candidates to check; all of the run by default.
 
     Returns:
-        The verdicts: those of each check, of each variant, and as ``verdict`` that on the run.
+        The verdict on each check, on each variant and, as ``verdict``, on the whole run.
 
     Raises:
         UserError: No condition is given, one is not valid, or the run lacks what it names.
@@ -112,5 +112,5 @@ def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
         return (names,)
     names = tuple(names)
     for name in names:
-        refuse_type(f"each of {what}", name, str)
+        refuse_type(f"an item of {what}", name, str)
     return names

@@ -22,9 +22,9 @@ NO_CONTEXT = "no context, and the tokenizer has no token to begin a sequence wit
 _PROBES = 64
 
 _SPACES = "Ġ▁ "
-"""How vocabularies write a space: of bytes, of SentencePiece, and plain."""
+"""How vocabularies write a space: byte-level, SentencePiece and plain."""
 _LINES = "Ċčĉ"
-"""How vocabularies of bytes write line breaks and tabs."""
+"""How byte-level vocabularies write line breaks and tabs."""
 _TWO_WORDS = re.compile(rf"[^\s{_SPACES}{_LINES}][{_SPACES}]")
 
 _added: WeakKeyDictionary[PreTrainedTokenizerBase, Added] = WeakKeyDictionary()
@@ -48,7 +48,7 @@ class Added(NamedTuple):
         return tokens[len(self.before) :] if tuple(tokens[: len(self.before)]) == self.before else tokens
 
     def without_after(self, tokens: Sequence[int]) -> Sequence[int]:
-        """Return the tokens without the last ``after``."""
+        """Return the tokens without a trailing ``after``."""
         last = len(tokens) - len(self.after)
         return tokens[:last] if last >= 0 and tuple(tokens[last:]) == self.after else tokens
 
@@ -90,8 +90,8 @@ def tokenize_requests(
 
     Returns:
         The requests; or why the item cannot be scored: a continuation has no tokens or more than ``max_length``, a
-        token spans the end of the context, so that the tokens read would be another text, or the context is empty and
-        the tokenizer has neither of these tokens.
+        token spans the end of the context, so that the tokens read would represent a different text, or the context
+        is empty and the tokenizer has neither of these tokens.
     """
     prefix = first_token(tokenizer)
     prefix_text = None if prefix is None else tokenizer.decode([prefix])
@@ -168,7 +168,7 @@ def tokenize_contexts(
 
 
 def _unknown_spans_context(request: Request, context: list[int], tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether the context's last token is unknown and, with the continuation, is the same token of more text."""
+    """Return whether the context ends with the unknown token and, with the continuation, one token covers both."""
     if context[-1] != tokenizer.unk_token_id or not tokenizer.is_fast:
         return False
     border = len(request.context.rstrip())
@@ -222,7 +222,7 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> Added:
 
 
 def is_unencodable(error: Exception) -> bool:
-    """Return whether a fast tokenizer raised it for a text with letters or words that it has no tokens for."""
+    """Return whether a fast tokenizer raised this because it has no tokens for some letters or words of a text."""
     # The library raises bare exceptions.
     return type(error) is Exception
 

@@ -1,0 +1,279 @@
+"""Pages on single facts: which go first, where they went, whether methods and models agree, and what foretells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import statsmodels.formula.api as smf
+from evidence import Subject, over_relations, taught
+from numpy.typing import NDArray
+from text import Page, joined, listed, number, paragraph, points, table
+
+from forgetmeter.results.foretelling import Foretold, foretold
+from forgetmeter.results.ledger import FATES
+from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.paired import Estimate
+
+_RECOVERY = "+lora_recover:overall"
+_PREDICTORS = {
+    "margin": "margin before compression",
+    "frequency": "frequency of the answer in its relation",
+}
+_SAME_RECIPES = ("l1_unstructured:overall:0.5", "round_to_nearest:overall:3")
+_METHODS = {
+    "single weights pruned": ("l1_unstructured:overall:",),
+    "rounded": ("round_to_nearest:overall:", "gptq:overall:", "awq:overall:", "hqq:overall:"),
+    "rank removed": ("svd:overall:",),
+    "units removed": ("ln_structured:overall:",),
+    "N:M": ("n_m:overall",),
+    "layers dropped": ("drop_layers:overall:",),
+}
+
+
+def cheap_numbers(models: Sequence[Subject]) -> Page:
+    """Whether perplexity, divergence and accuracy foretell what is retained."""
+    found = {each.label: _foretold(each) for each in models}
+    names = dict.fromkeys(name for by_name in found.values() for name in by_name)
+    rows = []
+    for name in names:
+        cells = [found[each.label].get(name) for each in models]
+        rows.append(
+            [name, *(number(part) for cell in cells for part in _both(cell))],
+        )
+    header = ["number", *(words for each in models for words in (each.label, "at equal size"))]
+    variants = listed([f"{len(each.recipes)} of the {each.label}" for each in models])
+    text = joined(
+        paragraph(
+            f"""Spearman's rank correlation of each number with what is retained of the facts, over all variants of the
+            run: {variants}. 1 means that the number ranks the variants as the retained facts do. *At equal size*:
+            the partial correlation given the bytes ([how it is
+            computed](../findings.md#do-cheap-numbers-foretell-forgetting))."""
+        ),
+        table(header, rows),
+        paragraph(
+            """The standards have read nothing but statements of facts, so the text of `divergence` is foreign to them.
+            Their perplexity on it falls as weights are pruned, which says nothing about a real language model. The
+            divergence from the original does not need the original to be good at the text."""
+        ),
+    )
+    kl = [cell for by_name in found.values() for name, cell in by_name.items() if name.startswith("mean KL")]
+    ratio = [cell for by_name in found.values() for name, cell in by_name.items() if name.startswith("ln of")]
+    answer = f"""The mean divergence from the original ranks variants nearly as the facts do (rank correlation
+    {_between(kl)}). The
+    perplexity ratio on the same text, which is foreign to this model, does not ({_between(ratio)})."""
+    return Page(
+        "answers-cheap-numbers.md",
+        "Do perplexity, divergence or accuracy foretell the loss of facts?",
+        answer,
+        "divergence does",
+        text,
+    )
+
+
+def _foretold(subject: Subject) -> Mapping[str, Foretold]:
+    found = {}
+    for each in foretold(subject.results.summary):
+        if (each.model, each.task) == (subject.model, subject.evidence.task) and each.source != each.task:
+            name = each.number.partition(" (")[0]
+            found[f"{name} ({each.source})" if each.source else name] = each
+    return found
+
+
+def _both(found: Foretold | None) -> tuple[Estimate | None, Estimate | None]:
+    return (None, None) if found is None else (found.correlation, found.at_equal_size)
+
+
+def _between(found: Sequence[Foretold]) -> str:
+    values = sorted(f"{each.correlation.value:.2f}" for each in found if each.correlation is not None)
+    return " to ".join(dict.fromkeys((values[0], values[-1]))) if values else "not measured"
+
+
+def which_facts(models: Sequence[Subject]) -> Page:
+    """What kind of fact goes first, and where the forgotten ones went."""
+    fitted = {each.label: _regression(each) for each in models}
+    rows = [[words, *(number(fitted[each.label].get(name)) for each in models)] for name, words in _PREDICTORS.items()]
+    fates = {each.label: _fates(each) for each in models}
+    recovered = dict.fromkeys(recipe for each in models for recipe in each.recipes if recipe.endswith(_RECOVERY))
+    returned = [[f"`{recipe}`", *(_returned(each, recipe) for each in models)] for recipe in recovered]
+    labels = [each.label for each in models]
+    text = joined(
+        "## Which facts go first",
+        paragraph(
+            """For each fact that the model knew: the share of the run's damaging variants (those that retain 5% to
+            95%) that forget it, explained by a linear regression with a constant for each relation and standard
+            errors clustered by relation. The *margin* is the log-likelihood of the right answer minus that of the
+            best wrong one. The *frequency* is the logarithm of how many facts of the relation have this answer.
+            Each number is the change of the
+            share for one standard deviation more."""
+        ),
+        table(["", *labels], rows),
+        "## Forgotten or displaced?",
+        paragraph(
+            """Of all facts that these variants forgot, in percent: the right answer is still among the first five
+            (*still near*); else, the fact is right in the other phrasing; else it is *lost*. Intervals are over
+            relations."""
+        ),
+        table(
+            ["", *labels],
+            [[fate, *(points(fates[label].get(fate), signed=False) for label in labels)] for fate in FATES],
+        ),
+        "## What a short training brings back",
+        paragraph(
+            """Share of the forgotten facts that are right again after [`lora_recover`](../decisions/046-recovery.md),
+            200 steps of distillation on 128 statements of facts, in percent; in brackets, the share retained before
+            and after. The facts in the text do not count, so what comes back was still in the weights."""
+        ),
+        table(["recipe", *labels], returned),
+    )
+    margins = [fitted[label]["margin"].value for label in labels]
+    near = [fates[label]["still near"].value for label in labels]
+    answer = f"""Facts that the model was less sure of go first: one standard deviation more of margin lowers the share
+    of damaging variants that forget a fact by {-max(margins):.2f} to {-min(margins):.2f}. Of the forgotten answers,
+    {100 * min(near):.0f}% to {100 * max(near):.0f}% are still among the first five."""
+    return Page(
+        "answers-which-facts.md",
+        "What kind of fact goes first; is it forgotten or displaced?",
+        answer,
+        "the least certain ones",
+        text,
+    )
+
+
+def _damaging(subject: Subject) -> list[int]:
+    draws = subject.evidence.draws
+    return [
+        place
+        for place, (recipe, share) in enumerate(zip(draws.recipes, draws.retained, strict=True))
+        if recipe != BASELINE and 0.05 <= share <= 0.95 and _RECOVERY not in recipe
+    ]
+
+
+def _regression(subject: Subject) -> Mapping[str, Estimate]:
+    answers = subject.evidence.answers
+    assert answers.baseline is not None
+    known = answers.known
+    frame = pd.DataFrame(
+        {
+            "forgotten": 1 - answers.correct[_damaging(subject)][:, known].mean(axis=0),
+            "margin": answers.margin[answers.baseline][known],
+            "relation": answers.relation[known],
+            "answer": subject.gold[known],
+        }
+    )
+    frame["frequency"] = np.log(frame.groupby(["relation", "answer"])["answer"].transform("size"))
+    for name in ("margin", "frequency"):
+        frame[name] = (frame[name] - frame[name].mean()) / frame[name].std()
+    fitted = smf.ols(f"forgotten ~ {' + '.join(_PREDICTORS)} + C(relation)", frame).fit(
+        cov_type="cluster", cov_kwds={"groups": frame["relation"]}, use_t=True
+    )
+    limits = fitted.conf_int()
+    return {name: Estimate(float(fitted.params[name]), *map(float, limits.loc[name])) for name in _PREDICTORS}
+
+
+def _fates(subject: Subject) -> Mapping[str, Estimate]:
+    """Return the share of each fate among the facts that damaging variants forgot."""
+    answers = subject.evidence.answers
+    relation = dict(zip(answers.items, answers.relation, strict=True))
+    counts = {fate: np.zeros(len(answers.relations)) for fate in FATES}
+    for place in _damaging(subject):
+        for entry in subject.ledger(answers.recipes[place]).entries:
+            if entry.status == "forgotten" and entry.fate is not None:
+                counts[entry.fate][relation[entry.item_id]] += 1
+    total = sum(counts.values())
+    return {fate: over_relations(each, total) for fate, each in counts.items()}
+
+
+def _returned(subject: Subject, recipe: str) -> str:
+    """Return the share of the facts forgotten before a recovery that are right after it, as text."""
+    before = recipe.removesuffix(_RECOVERY)
+    if not {recipe, before} <= set(subject.recipes):
+        return "—"
+    answers = subject.evidence.answers
+    one, other = (answers.correct[answers.recipes.index(each)] for each in (before, recipe))
+    counted = answers.known & ~np.isin(answers.items.astype(str), sorted(taught(subject)))
+    forgotten = counted & ~one
+    share = over_relations(subject.by_relation(forgotten & other), subject.by_relation(forgotten))
+    return f"{points(share, signed=False)} ({100 * one[counted].mean():.1f} → {100 * other[counted].mean():.1f})"
+
+
+def agreement(models: Sequence[Subject]) -> Page:
+    """Whether methods, and models, forget the same facts."""
+    rows, methods = [], []
+    for one, other in combinations(_METHODS, 2):
+        cells = [_overlap_of_methods(each, _METHODS[one], _METHODS[other]) for each in models]
+        if any(cells):
+            rows.append([f"{one} · {other}", *map(number, cells)])
+            methods += [cell for cell in cells if cell is not None]
+    pairs, between = [], []
+    for first, second in combinations(models, 2):
+        cells = [_overlap_of_models(first, second, recipe) for recipe in _SAME_RECIPES]
+        if any(cells):
+            pairs.append([f"{first.label} · {second.label}", *map(number, cells)])
+            between += [cell for cell in cells if cell is not None]
+    text = joined(
+        paragraph(
+            """How many facts two variants both forget, divided by the number expected if the second one forgot as many
+            facts of each relation at random: 1 is chance. Intervals are over relations."""
+        ),
+        "## Methods",
+        paragraph(
+            """Of each two methods, the pair of variants of the run whose losses are closest, if each forgets 10% to
+            90% and the two differ by at most 10 points."""
+        ),
+        table(["two methods", *(each.label for each in models)], rows),
+        "## Models" if pairs else "",
+        "The same recipe, on the facts that both models knew." if pairs else "",
+        table(["two models", *(f"`{recipe}`" for recipe in _SAME_RECIPES)], pairs) if pairs else "",
+    )
+    answer = f"""Two methods with equal losses both forget {_range(methods)} times as many facts as chance would have
+    it; two models under the same recipe, {_range(between)} times."""
+    return Page(
+        "answers-agreement.md", "Do methods, and models, forget the same facts?", answer, "more than chance", text
+    )
+
+
+def _range(found: Sequence[Estimate]) -> str:
+    values = [each.value for each in found]
+    return f"{min(values):.2f} to {max(values):.2f}" if values else "—"
+
+
+def _overlap_of_methods(subject: Subject, some: tuple[str, ...], others: tuple[str, ...]) -> Estimate | None:
+    draws = subject.evidence.draws
+    usable = {
+        recipe: share
+        for recipe, share in zip(draws.recipes, draws.retained, strict=True)
+        if 0.1 <= share <= 0.9 and "+" not in recipe
+    }
+    pairs = [
+        (abs(usable[one] - usable[other]), one, other)
+        for one in usable
+        for other in usable
+        if one.startswith(some) and other.startswith(others)
+    ]
+    if not pairs or min(pairs)[0] > 0.1:
+        return None
+    answers = subject.evidence.answers
+    one, other = (answers.known & ~answers.correct[answers.recipes.index(each)] for each in min(pairs)[1:])
+    return _overlap(subject, one, other, answers.known)
+
+
+def _overlap_of_models(first: Subject, second: Subject, recipe: str) -> Estimate | None:
+    if recipe not in first.recipes or recipe not in second.recipes or first.evidence.task != second.evidence.task:
+        return None
+    some, others = first.evidence.answers, second.evidence.answers
+    place = {item: index for index, item in enumerate(others.items)}
+    order = np.asarray([place[item] for item in some.items])
+    known = some.known & others.known[order]
+    one, other = (~each.correct[each.recipes.index(recipe)] for each in (some, others))
+    return _overlap(first, known & one, known & other[order], known)
+
+
+def _overlap(
+    subject: Subject, one: NDArray[np.bool_], other: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> Estimate | None:
+    both, first, second, whole = map(subject.by_relation, (one & other, one, other, known))
+    expected = np.divide(first * second, whole, out=np.zeros_like(whole), where=whole > 0)
+    return over_relations(both, expected) if expected.sum() else None
