@@ -15,6 +15,7 @@ ROWS = ScopeRows(
     without_part=("model.layers.0.mlp.extra.weight",),
     tied_to="model.embed_tokens.weight",
     keys_and_values=("model.layers.1.self_attn.k_proj.weight", "model.layers.5.self_attn.k_proj.weight"),
+    components_without_part=("feed_forward",),
 )
 
 
@@ -40,6 +41,10 @@ def test_notes_follow_one_per_line() -> None:
     ) in text
     assert any(line.startswith("Unknown role (3 weights): model.odd[table].weight, model.*.mix.w") for line in text)
     assert any(line.endswith(r"regex(model\.odd\[table\]\.weight|model\.\d+\.mix\.weight).") for line in text)
-    assert any(line.startswith("Unknown part (1 weight): model.layers.*.mlp.extra.weight.") for line in text)
+    (part,) = (line for line in text if line.startswith("Unknown part (1 weight): model.layers.*.mlp.extra.weight."))
+    assert "(feed_forward.…) are refused" in part
+    assert "attention" not in part
     assert text[-1] == "Scopes that select nothing here: cross_attention, head_transform."
-    assert not any("unknown" in line for line in map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), (), None))))
+    plain = list(map(" ".join, printed(ScopeRows(ROWS.scopes, (), (), (), (), None))))
+    assert not any("unknown" in line for line in plain)
+    assert not any("left alone" in line for line in plain)

@@ -102,6 +102,17 @@ class Subject:
         """Return what a recipe did to each fact."""
         return self.results.ledgers(recipe, task=self.evidence.task, model=self.model)[0]
 
+    def right_elsewhere(self, recipe: str) -> set[str]:
+        """Return the facts, as items of the task, that a recipe answers correctly in the other phrasing of the run."""
+        task = self.evidence.task.replace("templates=0", "templates=3")
+        found = [each for each in self.results.run.answers if (each.model, each.task) == (self.model, task)]
+        if not found or task == self.evidence.task:
+            return set()
+        (answers,) = found
+        right = answers.items[answers.correct[answers.recipes.index(recipe)]]
+        # facts/RELATION/PHRASING/NUMBER
+        return {"/".join((*item.split("/")[:2], "0", item.split("/")[3])) for item in right}
+
     @cached_property
     def gold(self) -> NDArray[np.object_]:
         """The right answer of each item."""
@@ -142,7 +153,8 @@ def over_relations(some: NDArray[np.float64], whole: NDArray[np.float64]) -> Est
 def taught(subject: Subject) -> set[str]:
     """Return the items whose statements are in the calibration text of the run."""
     loaded = load(subject.model)
-    settings = CalibrationSettings(**subject.results.study["calibration"])
+    recorded = subject.results.run.study.settings["calibration"]
+    settings = CalibrationSettings(**{name: value for name, value in recorded.items() if name != "sha256"})
     read = [row.tolist() for call in calibration_calls(loaded, settings) for row in call["input_ids"]]
     texts = {" ".join(loaded.tokenizer.convert_ids_to_tokens(row)) for row in read}
     found = set()

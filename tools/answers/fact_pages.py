@@ -179,9 +179,12 @@ def _fates(subject: Subject) -> Mapping[str, Estimate]:
     relation = dict(zip(answers.items, answers.relation, strict=True))
     counts = {fate: np.zeros(len(answers.relations)) for fate in FATES}
     for place in _damaging(subject):
+        elsewhere = subject.right_elsewhere(answers.recipes[place])
         for entry in subject.ledger(answers.recipes[place]).entries:
-            if entry.status == "forgotten" and entry.fate is not None:
-                counts[entry.fate][relation[entry.item_id]] += 1
+            if entry.status != "forgotten" or entry.fate is None:
+                continue
+            is_lost = entry.fate == "lost" and entry.item_id in elsewhere
+            counts["other phrasing" if is_lost else entry.fate][relation[entry.item_id]] += 1
     total = sum(counts.values())
     return {fate: over_relations(each, total) for fate, each in counts.items()}
 
@@ -228,11 +231,15 @@ def agreement(models: Sequence[Subject]) -> Page:
         "The same recipe, on the facts that both models knew." if pairs else "",
         table(["two models", *(f"`{recipe}`" for recipe in _SAME_RECIPES)], pairs) if pairs else "",
     )
-    answer = f"""Two methods with equal losses both forget {_range(methods)} times as many facts as chance would have
-    it; two models under the same recipe, {_range(between)} times."""
-    return Page(
-        "answers-agreement.md", "Do methods, and models, forget the same facts?", answer, "more than chance", text
-    )
+    answer = f"""Two methods with equal losses both forget {_range(methods)} times as many facts as chance would have it
+    (the interval is above 1 in {_above(methods)} cases); two models under the same recipe, {_range(between)} times
+    ({_above(between)})."""
+    verdict = "methods a little, models hardly" if between else "a little"
+    return Page("answers-agreement.md", "Do methods, and models, forget the same facts?", answer, verdict, text)
+
+
+def _above(found: Sequence[Estimate]) -> str:
+    return f"{sum(each.low > 1 for each in found)} of {len(found)}"
 
 
 def _range(found: Sequence[Estimate]) -> str:

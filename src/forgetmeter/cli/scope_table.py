@@ -38,6 +38,8 @@ def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:
     if not console.is_terminal:
         console = Console(file=stream, highlight=False, width=_PIPED_WIDTH)
     for title, listed in (("scope", rows.scopes), ("left alone", rows.left_alone)):
+        if not listed:
+            continue
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column(title, min_width=24)
         for heading in ("matrices", "weights", "share of model"):
@@ -56,15 +58,16 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
         yield f"attention.key also produces the values; there is no attention.value: {_named(rows.keys_and_values)}."
     if rows.unknown:
         yield (
-            f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Scopes by role, except "
-            "head, are not supported for this model; to select these weights, write "
+            f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Scopes other than "
+            "head are refused for this model; to select these weights, write "
             f"regex({pattern_of(rows.unknown)})."
         )
     if rows.without_part:
+        whole, part = (" and ".join(f"{each}{end}" for each in rows.components_without_part) for end in ("", ".…"))
         yield (
-            f"Unknown part ({counted(len(rows.without_part), 'weight')}): {_named(rows.without_part)}. Scopes such as "
-            "attention or feed_forward select them; attention.query and the like are not supported for this model; "
-            f"to select these weights, write regex({pattern_of(rows.without_part)})."
+            f"Unknown part ({counted(len(rows.without_part), 'weight')}): {_named(rows.without_part)}. The scopes of "
+            f"single parts ({part}) are refused for this model; to select these weights without the rest of {whole}, "
+            f"write regex({pattern_of(rows.without_part)})."
         )
     if rows.empty:
         yield f"Scopes that select nothing here: {', '.join(rows.empty)}."

@@ -18,7 +18,9 @@ _READ = Term(
     "with the packed weights; plain: the files store plain numbers; engine: another runtime answers",
 )
 _MB = Term("MB", "size of the weight files on disk")
-_SHARE = Term("of original", "the same as a share of the original's weight files")
+_SHARE = Term(
+    "of original", "the same as a share of the original's weights as stored, without the headers of its files"
+)
 _BITS = Term("bits per weight", "by role, in the files, including scales and zero points")
 _COLUMNS = (_MB.name, _SHARE.name, _READ.name, "format", _MADE_BY, _BITS.name)
 

@@ -49,6 +49,8 @@ def _part_of(component: str, part: str) -> Callable[[Matrix], bool]:
 
 SELECTORS |= {f"attention.{part}": _part_of("attention", part) for part in (*ATTENTION_PARTS, *OTHER_ATTENTION_PARTS)}
 SELECTORS |= {f"feed_forward.{part}": _part_of("feed_forward", part) for part in FEED_FORWARD_PARTS}
+SURE_SELECTORS = ("head", "regex")
+"""What these select is certain even if some weights have unknown roles."""
 
 _TEXT = re.compile(
     r"^(?:(?P<stack>encoder|decoder)/)?"

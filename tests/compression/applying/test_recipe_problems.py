@@ -31,8 +31,7 @@ def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) ->
     (problem,) = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(strange().model))
     assert problem == (
         f"scope '{scope}' is ambiguous: 3 weights of the model have an unknown role (first: model.table); "
-        r"select weights by name: regex(model\.table|model\.layers\.\d+\.extra\.weight) in a recipe's text, "
-        "or {regex: PATTERN} in the study file, selects them"
+        r"select weights by name, such as regex(model\.table|model\.layers\.\d+\.extra\.weight)"
     )
     with pytest.raises(UserError, match="unknown role"):
         compress(strange(), f"l1_unstructured:{scope}:0.5")
@@ -45,7 +44,7 @@ def test_weights_of_unknown_part_are_a_problem_for_scopes_by_part(scope: str, is
     problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(model))
     assert (problems == []) == is_clear
     assert is_clear or "ambiguous: 1 weight of the model has an unknown part" in problems[0]
-    assert is_clear or r"regex(model\.layers\.\d+\.self_attn\.extra\.weight) in a recipe's text" in problems[0]
+    assert is_clear or r"regex(model\.layers\.\d+\.self_attn\.extra\.weight)" in problems[0]
 
 
 def test_a_scope_that_selects_nothing_beside_weights_of_unknown_role_says_how_to_select_these() -> None:
@@ -70,7 +69,7 @@ def test_only_a_few_of_many_unknown_weights_are_in_the_suggested_expression() ->
     (problem,) = recipe_problems(parse_recipe("l1_unstructured:overall:0.5"), weight_map(model))
     assert "extra3" in problem
     assert "extra4" not in problem
-    assert problem.endswith("selects the first of them; forgetmeter list scopes names all")
+    assert problem.endswith("), which selects the first of them (forgetmeter list scopes names all)")
 
 
 def test_the_head_and_regular_expressions_can_still_be_selected() -> None:

@@ -204,3 +204,14 @@ def test_a_hybrid_that_loses_all_attention_still_runs_as_it_is_loaded(name: str,
     with torch.inference_mode():
         torch.testing.assert_close(again(input_ids=ids).logits, shorter(input_ids=ids, use_cache=False).logits)
     assert model.config.use_cache
+
+
+def test_groups_that_are_run_several_times_are_refused_before_any_work() -> None:
+    """ALBERT's: their number is not that of its layers."""
+    model = CONFIGURATIONS["albert as encoder"].model()
+    model = type(model)(
+        type(model.config)(**{**model.config.to_dict(), "num_hidden_layers": 4, "num_hidden_groups": 2})
+    )
+    recipe = parse_recipe("drop_layers:overall:0.5")
+    (problem,) = recipe_problems(recipe, weight_map(model), model=model)
+    assert problem.startswith("drop_layers does not support models of type albert")

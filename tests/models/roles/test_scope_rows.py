@@ -85,6 +85,10 @@ def test_unknown_weights_are_named() -> None:
     rows = rows_of_model(model)
     assert rows.unknown == ("model.layers.0.extra.weight",)
     assert rows.without_part == ("model.layers.0.mlp.extra.weight",)
+    assert rows.components_without_part == ("feed_forward",)
+    # A recipe with any other scope is refused.
+    assert [row.name for row in rows.scopes] == ["head"]
+    assert rows.empty == ()
 
 
 def test_it_needs_no_model() -> None:

@@ -6,6 +6,7 @@ Covers ``probes.lm_eval.few_shot`` and ``study.chat_template``.
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,57 @@ def test_a_template_without_a_system_role_refuses_an_instruction() -> None:
     # A task's own description is left out, as by lm-evaluation-harness.
     messages = [{"role": "system", "content": "Answer."}, {"role": "user", "content": "Hello"}]
     assert chat_template_of(tokenizer, "tiny")(messages) == "Hello"
+
+
+PARTS = (
+    "<s>{% for m in messages %}{{ m.role }}: {% for part in m.content %}{% if part['type'] == 'text' %}"
+    "{{ part['text'] }}{% endif %}{% endfor %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+QUESTION = {"role": "user", "content": "What is gold?"}
+
+
+def test_a_template_that_reads_contents_as_parts_gets_them() -> None:
+    """As SmolVLM's: a plain text would be read letter by letter, none of which is a part with text."""
+    render = chat_template_of(with_template(PARTS), "tiny", system_instruction="Be brief.")
+    system = {"role": "system", "content": "Be brief."}
+    assert render([system, QUESTION]) == "<s>system: Be brief.\nuser: What is gold?\nassistant: "
+    begun = [QUESTION, {"role": "assistant", "content": "It is"}]
+    assert render(begun, add_generation_prompt=False) == "<s>user: What is gold?\nassistant: It is"
+
+
+@pytest.mark.parametrize("template", ["hello", "{% for m in messages %}{{ m.role }}{% endfor %}"])
+def test_a_template_that_drops_the_question_is_refused(template: str) -> None:
+    with pytest.raises(UserError, match="the chat template of model 'tiny' leaves out the question"):
+        chat_template_of(with_template(template), "tiny")
+
+
+def test_a_template_that_drops_examples_or_a_system_message_does_not_do_so_silently() -> None:
+    tokenizer = with_template("<s>{{ messages[-1].content }}")
+    render = chat_template_of(tokenizer, "tiny")
+    assert render([QUESTION]) == "<s>What is gold?"
+    # A task's own description is left out, as if the template had rejected it.
+    assert render([{"role": "system", "content": "Answer."}, QUESTION]) == "<s>What is gold?"
+    with pytest.raises(UserError, match="leaves out earlier turns, such as few-shot examples"):
+        render([{"role": "user", "content": "What is tin?"}, {"role": "assistant", "content": "A metal"}, QUESTION])
+    with pytest.raises(UserError, match="rejects system messages .leaves them out.; omit system_instruction"):
+        chat_template_of(tokenizer, "tiny", system_instruction="Be brief.")
+
+
+def test_contents_in_other_letters_are_not_dropped() -> None:
+    render = chat_template_of(with_template("{% for m in messages %}{{ m.content | upper }}{% endfor %}"), "tiny")
+    assert render([QUESTION]) == "WHAT IS GOLD?"
+
+
+def test_a_template_that_tells_the_date_tells_the_same_on_every_day() -> None:
+    """Llama 3.2's does; the answers of a run would depend on the day."""
+    render = chat_template_of(with_template("{{ strftime_now('%d %b %Y') }} {{ messages[-1].content }}"), "tiny")
+    assert render([QUESTION]) == "26 Jul 2024 What is gold?"
+
+
+def test_a_template_can_be_sent_to_other_processes() -> None:
+    render = chat_template_of(with_template(), "tiny", system_instruction="Be brief.")
+    assert pickle.loads(pickle.dumps(render))([QUESTION]) == render([QUESTION])
 
 
 def test_a_task_that_never_has_examples_says_so(folder: Path) -> None:

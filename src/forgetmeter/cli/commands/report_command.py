@@ -56,4 +56,5 @@ def report_command(
     page = write_report(files, out or run)
     charts = sum(path.endswith(".svg") for path in files)
     sys.stdout.write(f"{page} ({len(files['report.html']) / 1e6:.1f} MB)\n")
-    sys.stderr.write(f"also written: figures/ ({counted(charts, 'chart')} as SVG and PNG), tables/ (Markdown, LaTeX)\n")
+    figures = f"figures/ ({counted(charts, 'chart')} as SVG and PNG), " if charts else ""
+    sys.stderr.write(f"also written: {figures}tables/ (Markdown, LaTeX)\n")

@@ -14,7 +14,6 @@ from forgetmeter.compression.applying.recipe_problems import activation_problems
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.calibrated.activations import Activations, Calibration
-from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.registry import load_method
@@ -170,8 +169,8 @@ class Compressor:
         method = load_method(step.method)
         options = method.declaration.values(step)
         if method.needs_activations(options):
-            blanks = Blanks.of(self._loaded.tokenizer)
-            method = method.calibrated(Activations(self._loaded.model, self._calibration, weights, blanks))
+            loaded = self._loaded
+            method = method.calibrated(Activations(loaded.model, self._calibration, weights, loaded.tokenizer))
         return prepared(step, units, seed=self._seed, method=method)
 
 

@@ -18,10 +18,8 @@ from forgetmeter.models.roles.weight_map import left_alone
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix, Role
-from forgetmeter.specs.scope import Scope, pattern_of, unnumbered
+from forgetmeter.specs.scope import SURE_SELECTORS, Scope, pattern_of, unnumbered
 
-# These are unambiguous even if some weights have unknown roles.
-_SURE_SELECTORS = ("head", "regex")
 _MOST_NAMES = 4
 _MOST_WEIGHTS = 20
 
@@ -117,7 +115,8 @@ def _method_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[
     method = load_method(step.method)
     declaration = method.declaration
     yield from _form_problems(declaration, selected)
-    yield from method.problems(selected, step.level, declaration.values(step), model=matrices)
+    for problem in method.problems(selected, step.level, declaration.values(step), model=matrices):
+        yield problem if step.method in problem else f"'{step}': {problem}"
     yield from _idle_problems(step, declaration, selected)
 
 
@@ -256,14 +255,11 @@ def _drop_problems(
 def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[str]:
     selector = step.scope.selector
     problem = unknown_role_problem(matrices, selector)
-    if problem and selector not in _SURE_SELECTORS:
+    if problem and selector not in SURE_SELECTORS:
         unknown = [matrix.parameter for matrix in matrices if _is_unknown(matrix.role, selector)]
         pattern, every = pattern_of(unknown, most=_MOST_NAMES), pattern_of(unknown)
-        selected = "them" if pattern == every else "the first of them; forgetmeter list scopes names all"
-        yield (
-            f"scope '{step.scope}' is ambiguous: {problem}; select weights by name: regex({pattern}) in a recipe's "
-            f"text, or {{regex: PATTERN}} in the study file, selects {selected}"
-        )
+        first = "" if pattern == every else ", which selects the first of them (forgetmeter list scopes names all)"
+        yield (f"scope '{step.scope}' is ambiguous: {problem}; select weights by name, such as regex({pattern}){first}")
 
 
 def unknown_role_problem(matrices: Sequence[Matrix], selector: str = "overall") -> str:

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.compression.applying.unit import Unit, joined
-from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.calibrated.input_moments import InputMoments, refuse_infinite
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
@@ -42,13 +41,13 @@ class Activations:
         model: The model, in which nothing is installed.
         calibration: The calls.
         earlier: The weights that earlier steps changed.
-        blanks: How the model's texts have blanks.
+        tokenizer: The model's tokenizer, if its texts need blanks.
     """
 
     model: PreTrainedModel
     calibration: Calibration
     earlier: Mapping[Matrix, Weight] = field(default_factory=dict)
-    blanks: Blanks = field(default_factory=Blanks)
+    tokenizer: PreTrainedTokenizerBase | None = None
 
     def influence(self, blocks: Iterable[Block]) -> dict[Block, float]:
         """Return 1 - the mean cosine similarity of each block's input and output, over all positions.

@@ -12,6 +12,7 @@ from torch.nn.functional import kl_div, log_softmax
 
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.calibrated.activations import Activations
+from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.surgery.installation import installed
 from forgetmeter.specs.ranges import count
@@ -109,7 +110,8 @@ def _loss(
     activations: Activations, adapters: Sequence[_Adapter], inputs: Mapping[str, Tensor], random: Generator
 ) -> Tensor:
     model = activations.model
-    inputs, asked = activations.blanks.put_in(inputs, random)
+    blanks = Blanks() if activations.tokenizer is None else Blanks.of(activations.tokenizer)
+    inputs, asked = blanks.put_in(inputs, random)
     call, asked = {name: ids.to(model.device) for name, ids in inputs.items()}, asked.to(model.device)
     with torch.no_grad():
         wanted = log_softmax(model(**call).logits[asked].float(), dim=-1)

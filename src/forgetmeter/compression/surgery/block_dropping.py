@@ -143,7 +143,15 @@ def _keep_relative_positions(first: nn.Module, heir: nn.Module, undoing: ExitSta
             _set(module, "has_relative_attention_bias", True, undoing)
 
 
-def _counts(model: PreTrainedModel, path: str, length: int) -> Iterator[tuple[Any, str]]:
+def _counts(model: PreTrainedModel, path: str, length: int) -> list[tuple[Any, str]]:
+    found = list(_found_counts(model, path, length))
+    if not found:
+        # As for the groups of ALBERT, each of which is run several times.
+        raise ValueError("no setting is their number")
+    return found
+
+
+def _found_counts(model: PreTrainedModel, path: str, length: int) -> Iterator[tuple[Any, str]]:
     for config in _configs(model, path):
         stack = next((name for name in _COUNTS if name in path.split(".")), None)
         names = _COUNTS[stack] if stack is not None and config.is_encoder_decoder else ()

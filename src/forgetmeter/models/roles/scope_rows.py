@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from forgetmeter.models.roles.weight_map import left_alone, weight_map
 from forgetmeter.specs.role import OTHER_ATTENTION_PARTS, Matrix, Part
-from forgetmeter.specs.scope import SELECTORS, Scope
+from forgetmeter.specs.scope import SELECTORS, SURE_SELECTORS, Scope
 
 _RARE = ("mixer", "embedding_projection", *(f"attention.{part}" for part in OTHER_ATTENTION_PARTS))
 
@@ -44,6 +44,7 @@ class ScopeRows:
         tied_to: The embedding that shares the head's weights, if any; these count in two rows.
         keys_and_values: The key projections of attention without a value projection, as in Gemma 4's larger models:
             they make the values, too.
+        components_without_part: Which of attention and feed-forward have weights without a part.
 
     Each parameter of two or more dimensions is in a row of ``scopes`` or ``left_alone``, or of unknown role.
     """
@@ -55,6 +56,7 @@ class ScopeRows:
     without_part: tuple[str, ...]
     tied_to: str | None
     keys_and_values: tuple[str, ...] = ()
+    components_without_part: tuple[str, ...] = ()
 
 
 def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], total: int) -> ScopeRows:
@@ -72,7 +74,11 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
         if matrix.role.component in ("attention", "feed_forward") and matrix.role.part is None
     ]
     # Recipes with a scope of one part are refused.
-    refused = tuple(f"{matrix.role.component}." for matrix in without_part)
+    components = tuple(dict.fromkeys(matrix.role.component for matrix in without_part))
+    refused = tuple(f"{component}." for component in components)
+    unknown = tuple(str(matrix) for matrix in matrices if matrix.role.component == "unknown")
+    if unknown:
+        scopes = [scope for scope in scopes if scope.selector in SURE_SELECTORS]
     selected = {str(scope): scope.select(matrices) for scope in scopes if not str(scope).startswith(refused)}
     rows = {name: _row(name, [matrix.size for matrix in found], total) for name, found in selected.items()}
     alone: dict[str, list[int]] = {}
@@ -82,10 +88,11 @@ def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], t
         scopes=tuple(row for row in rows.values() if row.matrices),
         empty=tuple(name for name, row in rows.items() if not row.matrices and name not in _RARE),
         left_alone=tuple(_row(reason, sizes, total) for reason, sizes in alone.items()),
-        unknown=tuple(str(matrix) for matrix in matrices if matrix.role.component == "unknown"),
+        unknown=unknown,
         without_part=tuple(map(str, without_part)),
         tied_to=next((matrix.tied_to for matrix in matrices if matrix.tied_to), None),
         keys_and_values=tuple(_keys_and_values(matrices)),
+        components_without_part=components,
     )
 
 
