@@ -15,7 +15,7 @@ PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 # Hide the theme's upgrade notice, which does not concern these pages.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: install demo test check docs architectures faults bench bench-quick clean
+.PHONY: install demo test check docs architectures faults bench bench-quick results results-check clean
 
 install: $(INSTALLED) $(if $(wildcard $(FORGETMETER_TEST_DATA)/hf-datasets),$(DATASETS))
 
@@ -70,6 +70,15 @@ bench: install
 
 bench-quick: install
 	$(BENCH) --quick
+
+# Half an hour on 2 cores: the runs of studies/answers, and docs/results/README.md with its pages from them.
+results: install
+	for study in studies/answers/*.yaml; do $(BIN)/forgetmeter run $$study --workers 2 || exit; done
+	$(BIN)/python tools/answers
+
+# The same on a slice, and that the pages have the same tables.
+results-check: install
+	$(PYTEST) tests/tools/test_answers.py
 
 clean:
 	rm -rf $(VENV) .cache runs site

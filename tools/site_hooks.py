@@ -34,9 +34,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are generated at build time."""
     for page, text in {**made_pages(), "reference/command-line.md": command_reference()}.items():
         files.append(File.generated(config, page, content=text))
-    notebook = files.get_file_from_path("exploring-a-run.ipynb")
-    if notebook is not None:
-        files.remove(notebook)
+    for source in ("exploring-a-run.ipynb", "results/README.md"):
+        if (made := files.get_file_from_path(source)) is not None:
+            files.remove(made)
     return files
 
 

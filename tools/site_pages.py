@@ -18,12 +18,12 @@ _PAGE_OF_FILE = {
     "docs/exploring-a-run.ipynb": "exploring-a-run.md",
     "docs/decisions/": "decisions/index.md",
     "docs/results/": "results/index.md",
+    "docs/results/README.md": "results/index.md",
 }
 _FILE_OF_PAGE = {page: name for name, page in _PAGE_OF_FILE.items()}
 
 _INTRODUCTIONS = {
     "decisions": "# Decisions\n\nOne page for each design choice that a newcomer would question.\n",
-    "results": "# Results\n\nMeasurements, each with the command that reproduces it.\n",
 }
 
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
@@ -41,7 +41,7 @@ def made_pages() -> dict[str, str]:
 
 def pages_of(folder: str) -> list[str]:
     """Return the paths of a folder's pages in the site, in order."""
-    return sorted(f"{folder}/{path.name}" for path in (DOCS / folder).glob("*.md"))
+    return sorted(f"{folder}/{path.name}" for path in (DOCS / folder).glob("*.md") if path.name != "README.md")
 
 
 def finished(markdown: str, page: str) -> str:

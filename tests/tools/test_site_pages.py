@@ -21,6 +21,8 @@ from site_pages import DOCS, finished, made_pages, notebook_page, pages_of
         ("extending.md", "../CONTRIBUTING.md#habits", "contributing.md#habits"),
         ("decisions/016-standards.md", "../results/standards.md", "../results/standards.md"),
         ("decisions/016-standards.md", "020-intervals.md", "020-intervals.md"),
+        ("index.md", "docs/results/README.md", "results/index.md"),
+        ("results/index.md", "data/standards.parquet", "data/standards.parquet"),
         ("index.md", "https://arxiv.org/abs/2312.00960", "https://arxiv.org/abs/2312.00960"),
     ],
 )

@@ -16,11 +16,26 @@ sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
 from claim_pages import bits, findings, order, structure
 from evidence import SOURCES, outcomes, subjects
 from fact_pages import agreement, cheap_numbers, which_facts
-from text import Page, joined, table
+from text import Page, bullets, joined, paragraph, table
 
 import forgetmeter
 
 _MADE_BY = "<!-- Made by `python tools/answers`; do not edit. -->"
+
+
+_ELSEWHERE = joined(
+    "Not in the table:",
+    bullets(
+        """**Q1, facts against reasoning and common sense:** not answered yet. SmolLM2 was tried on [three
+        benchmarks](smollm2.md) and on [facts](smollm2-facts.md): facts go first, and two of the three benchmarks tell
+        nothing about this model.""",
+        """**Q4, recipes for one model against uniform ones:** [bits by part](mixed-bits.md) retain up to 45 points more
+        where uniform recipes have 2 bits, and no more from 4 bits up, on facts that were not used to choose.""",
+        """**Other models:** [MiniLM on LAMA](minilm-lama.md), SmolLM2 on [facts](smollm2-facts.md), in [other
+        formats](smollm2-formats.md) and with its [final layer](smollm2-final-layer.md) pruned. No pre-trained
+        encoder-decoder was measured; `studies/paper` has the studies for Flan-T5.""",
+    ),
+)
 
 
 def write(runs: Path, out: Path) -> None:
@@ -32,26 +47,39 @@ def write(runs: Path, out: Path) -> None:
     (out / "data").mkdir(parents=True, exist_ok=True)
     for page in pages:
         (out / page.file).write_text(f"# {page.question}\n\n{_MADE_BY}\n\n{_origin()}\n\n{page.text}\n")
-    (out / "README.md").write_text(_overview(pages))
+    made = {page.file for page in pages} | {"README.md"}
+    others = [path for path in sorted((ROOT / "docs" / "results").glob("*.md")) if path.name not in made]
+    (out / "README.md").write_text(_overview(pages, others))
     for source in SOURCES:
         frame = outcomes(forgetmeter.open_run(runs / f"answers-{source.name}"))
         frame.to_parquet(out / "data" / f"{source.name}.parquet", compression="zstd", index=False)
 
 
 def _origin() -> str:
-    commands = "; ".join(f"`forgetmeter run studies/answers/{source.name}.yaml`" for source in SOURCES)
-    files = ", ".join(f"[{source.name}.parquet](data/{source.name}.parquet)" for source in SOURCES)
-    return f"Made by `make results`: {commands}. Every answer is in {files}."
-
-
-def _overview(pages: Sequence[Page]) -> str:
-    rows = [[f"[{page.question}]({page.file})", page.verdict, " ".join(page.answer.split())] for page in pages]
-    return (
-        joined(
-            "# Results", _MADE_BY, "## The paper's questions", _origin(), table(["question", "verdict", "answer"], rows)
-        )
-        + "\n"
+    commands = "; ".join(f"`forgetmeter run studies/answers/{each.name}.yaml` ({each.time})" for each in SOURCES)
+    files = " and ".join(f"[{each.name}.parquet](data/{each.name}.parquet)" for each in SOURCES)
+    return paragraph(
+        f"""Made by `make results`: {commands}, with two processes on 2 cores of an AMD EPYC (AVX2), other jobs running;
+        torch 2.13.0, float32. Every answer is in {files}: a row per item, a column per recipe, whether it was right.
+        The models are the [standards](standards.md), small models of known content. What holds for them need not hold
+        for others."""
     )
+
+
+def _overview(pages: Sequence[Page], others: Sequence[Path]) -> str:
+    rows = [[f"[{page.question}]({page.file})", page.verdict, " ".join(page.answer.split())] for page in pages]
+    titles = [f"- [{path.read_text().partition(chr(10))[0].lstrip('# ')}]({path.name})" for path in others]
+    overview = joined(
+        "# Results",
+        _MADE_BY,
+        "## The paper's questions",
+        _origin(),
+        table(["question", "verdict", "answer"], rows, texts=3),
+        _ELSEWHERE,
+        "## Other measurements",
+        "\n".join(titles),
+    )
+    return f"{overview}\n"
 
 
 def main() -> None:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from claims import Question, at_equal, at_points, difference, least, per_saved, published, removed, saved, tested
+from claims import (
+    Question,
+    at_equal,
+    at_points,
+    difference,
+    least,
+    overall,
+    per_saved,
+    published,
+    removed,
+    saved,
+    tested,
+)
 from evidence import Subject
 from recipes import BITS, FEW_BITS, ORDERS, STRUCTURES, TENTHS, pruned
 from text import (
@@ -18,7 +30,6 @@ from text import (
     paragraph,
     points,
     table,
-    verdict_in_words,
 )
 
 from forgetmeter.results.findings import all_findings
@@ -81,13 +92,14 @@ def findings(models: Sequence[Subject]) -> Page:
         "## What it shows",
         bullets(
             f"""**1** is {first} at equal sparsity. At equal numbers of removed weights, it is {by_removed}; at equal
-            bytes, {by_bytes}. Pruning both at one level removes the weights of both, which is most of what the
-            finding says.""",
+            bytes, {by_bytes}. Pruning both at one level removes the weights of both. To remove
+            a given number of weights, it costs less to take them from both.""",
             f"**2** is {second}.",
             f"**3** is {third} with 8 bits, which cost these models next to nothing. With 4 to 2 bits, it is {few}; at "
             "equal bytes, "
             f"{few_by_bytes}.",
-            f"**4** is {fourth}; at equal bytes, {fourth_by_bytes}. Each answer has its own row in the final layer.",
+            f"""**4** is {fourth}; at equal bytes, {fourth_by_bytes}. Each answer has its own row in the final layer. A
+            layer that is tied to the embedding is stored beside it once it is pruned, which saves no bytes.""",
         ),
     )
     answer = f"""1, pruning both costs most: {first} at equal sparsity, {by_removed} at equal numbers of removed
@@ -146,8 +158,9 @@ def order(models: Sequence[Subject]) -> Page:
     text = joined(
         paragraph(
             """What remains with the first order minus what remains with the other, at the same levels, in points.
-            Rounding first
-            means that magnitudes tie, and that the scale is that of the unpruned matrix."""
+            Rounding first means that many magnitudes tie. Pruning half of the weights before rounding and the rest
+            afterwards gives the same weights as rounding first: the smallest are pruned either way, and the largest set
+            the scale."""
         ),
         claims_table(rows, "order"),
         LEGEND,
@@ -157,7 +170,8 @@ def order(models: Sequence[Subject]) -> Page:
     answer = f"""With 8 bits, the order changes what is retained by at most {100 * largest:.1f} points. That
     pruning before rounding
     retains more is {in_words(rows[1])} with 4 bits, and {in_words(rows[2])} with 3."""
-    return Page("answers-order.md", "Q3: prune or quantize first?", answer, verdict_in_words(rows[2]), text)
+    verdict = "prune first, at few bits" if overall(rows[2]) == "supported" else "depends on the model"
+    return Page("answers-order.md", "Q3: prune or quantize first?", answer, verdict, text)
 
 
 def bits(models: Sequence[Subject]) -> Page:
@@ -197,7 +211,7 @@ def bits(models: Sequence[Subject]) -> Page:
         "answers-bits.md",
         "How few bits? 16 to 2, with and without groups, plain and calibrated",
         answer,
-        "see the page",
+        f"{min(map(_fewest_bits, models)).split()[0]} to {max(map(_fewest_bits, models)).split()[0]} bits",
         text,
     )
 

@@ -124,7 +124,7 @@ def which_facts(models: Sequence[Subject]) -> Page:
         paragraph(
             """Share of the forgotten facts that are right again after [`lora_recover`](../decisions/046-recovery.md),
             200 steps of distillation on 128 statements of facts, in percent; in brackets, the share retained before
-            and after. The facts in the text do not count, so what comes back was still in the weights."""
+            and after. The facts in the text do not count, so what comes back was not taught again."""
         ),
         table(["recipe", *labels], returned),
     )

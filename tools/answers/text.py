@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from claims import Tested, overall
+from claims import Tested
 
 from forgetmeter.results.findings.finding import Verdict
 from forgetmeter.statistics.paired import Estimate
@@ -49,9 +49,10 @@ def number(estimate: Estimate | None, digits: int = 2) -> str:
     return f"{estimate.value:.{digits}f} \\[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}\\]"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table whose first column is text and whose others are numbers."""
-    lines = [list(header), [":---", *["---:"] * (len(header) - 1)], *map(list, rows)]
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """Return a table whose first columns are texts and whose others are numbers."""
+    aligned = [":---"] * texts + ["---:"] * (len(header) - texts)
+    lines = [list(header), aligned, *map(list, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -75,16 +76,6 @@ def in_words(row: Sequence[Tested]) -> str:
         if verdict in by_verdict
     ]
     return ", ".join(found) or "not tested"
-
-
-def verdict_in_words(row: Sequence[Tested]) -> str:
-    """Return the verdict over models."""
-    given = {each.verdict for each in row}
-    if {"supported", "contradicted"} <= given:
-        return "depends on the model"
-    return {"supported": "yes", "contradicted": "no", "inconclusive": "cannot tell", "not tested": "not tested"}[
-        overall(row)
-    ]
 
 
 def paragraph(text: str) -> str:
