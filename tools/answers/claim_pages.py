@@ -9,7 +9,6 @@ from claims import (
     at_equal,
     at_points,
     difference,
-    least,
     overall,
     per_saved,
     published,
@@ -35,7 +34,6 @@ from text import (
 from forgetmeter.results.findings import all_findings
 from forgetmeter.results.findings.effect import ClaimTest
 
-_ALONE = tuple((pruned(scope), pruned("overall")) for scope in ("attention", "feed_forward"))
 _ENOUGH = 0.99
 
 
@@ -53,8 +51,11 @@ def findings(models: Sequence[Subject]) -> Page:
             "1. Pruning attention and feed-forward together costs most, at equal sparsity",
             published(_finding("overall_hurts_most")),
         ),
-        Question("1. … at equal numbers of removed weights", least(*(at_equal(*pair, removed) for pair in _ALONE))),
-        Question("1. … at equal bytes saved", least(*(at_equal(*pair, saved) for pair in _ALONE))),
+        *(
+            Question(f"1. … more than {name} alone, at equal {amount}", at_equal(pruned(scope), pruned("overall"), of))
+            for amount, of in (("numbers of removed weights", removed), ("bytes saved", saved))
+            for name, scope in (("attention", "attention"), ("feed-forward", "feed_forward"))
+        ),
         Question(
             "2. Past 50%, each further 10% of sparsity costs more than up to 50%",
             published(_finding("rapid_fall_past_half")),
@@ -79,7 +80,8 @@ def findings(models: Sequence[Subject]) -> Page:
         ),
     ]
     rows = tested(questions, models)
-    first, by_removed, by_bytes, second, third, _, few, few_by_bytes, fourth, fourth_by_bytes = map(in_words, rows)
+    first, *equal, second, third, _, few, few_by_bytes, fourth, fourth_by_bytes = map(in_words, rows)
+    than_attention, than_feed_forward, *by_bytes = equal
     text = joined(
         paragraph(
             """Each number is a difference of what is retained of the facts that the model knew, in points; above zero,
@@ -91,9 +93,9 @@ def findings(models: Sequence[Subject]) -> Page:
         LEGEND,
         "## What it shows",
         bullets(
-            f"""**1** is {first} at equal sparsity. At equal numbers of removed weights, it is {by_removed}; at equal
-            bytes, {by_bytes}. Pruning both at one level removes the weights of both. To remove
-            a given number of weights, it costs less to take them from both.""",
+            f"""**1** is {first} at equal sparsity, at which pruning both removes the weights of both. At equal
+            numbers of removed weights, that both cost more than attention alone is {than_attention}, and more than
+            feed-forward alone {than_feed_forward}; at equal bytes, {by_bytes[0]} and {by_bytes[1]}.""",
             f"**2** is {second}.",
             f"**3** is {third} with 8 bits, which cost these models next to nothing. With 4 to 2 bits, it is {few}; at "
             "equal bytes, "
@@ -102,9 +104,10 @@ def findings(models: Sequence[Subject]) -> Page:
             layer that is tied to the embedding is stored beside it once it is pruned, which saves no bytes.""",
         ),
     )
-    answer = f"""1, pruning both costs most: {first} at equal sparsity, {by_removed} at equal numbers of removed
-    weights. 2, rapid fall past 50%: {second}. 3, attention is cheaper to quantize: {third} with 8 bits, {few} with
-    4 to 2. 4, rows of the final layer cost more than single weights: {fourth}."""
+    answer = f"""1, pruning both costs most: {first} at equal sparsity; at equal numbers of removed weights,
+    more than attention alone: {than_attention}, more than feed-forward alone: {than_feed_forward}. 2, rapid
+    fall past 50%: {second}. 3, attention is cheaper to quantize: {third} with 8 bits, {few} with 4 to 2. 4,
+    rows of the final layer cost more than single weights: {fourth}."""
     return Page("answers-findings.md", "Do the paper's four findings hold?", answer, "mostly", text)
 
 

@@ -100,19 +100,6 @@ def at_points(
     return effect
 
 
-def least(*effects: Callable[[Subject], Effect | None]) -> Callable[[Subject], Effect | None]:
-    """The smallest of several effects: all of them must be above zero."""
-
-    def effect(subject: Subject) -> Effect | None:
-        found = [one for each in effects if (one := each(subject)) is not None]
-        if len(found) < len(effects):
-            return None
-        smallest = min(found, key=lambda one: one.value)
-        return Effect(smallest.value, smallest.draws, smallest.clusters, smallest.recipes, trials=len(found))
-
-    return effect
-
-
 def published(test: ClaimTest) -> Callable[[Subject], Effect | None]:
     """The effect of one of the package's findings."""
 
