@@ -42,6 +42,7 @@ def text(tmp_path):
         "wanda:head:0.5",
         "sparsegpt:overall:0.5",
         "gptq:overall:3:symmetric=false:act_order=true:group_size=16",
+        "l1_unstructured:overall:0.5+lora_recover:overall:steps=5",
     ],
 )
 def test_the_folder_holds_what_a_run_scores(folder, text, recipe, tmp_path) -> None:

@@ -24,8 +24,8 @@ import forgetmeter
 from forgetmeter.checkpoints.companions import source_facts
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import Compressor
-from forgetmeter.compression.method import CalibratedMethod
 from forgetmeter.compression.registry import load_method, method_names
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -70,7 +70,12 @@ def test_any_architecture(checkpoint: Save, tmp_path: Path, name: str) -> None:
 
 
 def test_every_method_that_needs_weights_alone_is_compared() -> None:
-    calibrated = {name for name in method_names() if isinstance(load_method(name), CalibratedMethod)}
+    methods = {name: load_method(name) for name in method_names()}
+    calibrated = {
+        name
+        for name, each in methods.items()
+        if each.needs_activations({key: option.default for key, option in each.declaration.options.items()})
+    }
     others = {name for name in method_names() if not name.endswith("_torchao")} - calibrated
     assert others - {"dynamic_int8"} == set(RECIPES)
 
@@ -297,3 +302,11 @@ def test_a_tokenizer_that_cannot_be_loaded_is_said_to_be_so(llama_folder: Path, 
     (said,) = [note for note in written.notes if "tokenizer" in note]
     assert "although it cannot be loaded: model './source': its tokenizer is missing or damaged" in said
     assert str(tmp_path) not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_configuration_that_cannot_be_saved_is_not_blamed_on_blocks(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | {"output_attentions": True}))
+    with pytest.raises(UserError, match="the configuration of .* is refused by transformers .*; correct it"):
+        compress_checkpoint(tmp_path / "model", "l1_unstructured:overall:0.5", tmp_path / "out")

@@ -67,6 +67,8 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["list", "relations", "lama/foo"], "unknown task 'lama/foo'"),
         (["list", "relations", "bear", "--data", "no/such"], "'no/such/BEAR' does not exist"),
         (["run", "--model", "./none", "--executor", "cloud"], "unknown executor 'cloud'"),
+        (["advise", "gpt 2", "--tasks", "piqa", "--max-bytes", "0.5"], "MODEL: 'gpt 2' is not a valid model"),
+        (["sensitivity", "gpt 2", "--tasks", "piqa", "--out", "x"], "MODEL: 'gpt 2' is not a valid model"),
         (["advise", "--model", "standard:decoder"], "give the model as the first argument"),
         (["compare", "./one", "--candidates=./two"], "give the candidates as an argument"),
         (["advise", "standard:decoder", "--tasks", "facts"], "Missing option '--max-bytes'"),

@@ -227,3 +227,20 @@ def test_other_ends_of_generated_texts_change_the_identity(llama_folder: Path, t
         file.write_text(json.dumps({"eos_token_id": own, name: 7}))
         identities.append(locate(parse_model_reference(str(folder))).identity)
     assert len(set(identities)) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("sub/part.safetensors", "is not in its folder itself; move it there"), ("gone.safetensors", "does not exist")],
+)
+def test_a_shard_elsewhere_is_told_from_one_that_does_not_exist(
+    llama_folder: Path, tmp_path: Path, name: str, reason: str
+) -> None:
+    path = tmp_path / "sharded"
+    shutil.copytree(llama_folder, path)
+    (path / "sub").mkdir()
+    shutil.copy(path / "model.safetensors", path / "sub" / "part.safetensors")
+    content = {"metadata": {}, "weight_map": {"lm_head.weight": name}}
+    (path / "model.safetensors.index.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"lists {name}, which {reason}"):
+        locate(folder(path))

@@ -55,10 +55,10 @@ class CompressionRequest:
 
 @contextmanager
 def refusing_settings(request: CompressionRequest) -> Iterator[None]:
-    """Refuse a recipe that leaves blocks which the model's configuration cannot describe.
+    """Refuse a recipe whose result transformers cannot describe by a configuration.
 
     Raises:
-        UserError: The configuration is not valid.
+        UserError: The configuration is not valid, such as one that cannot describe the blocks that are left.
         OSError: The disk is full or fails.
     """
     try:
@@ -67,9 +67,11 @@ def refusing_settings(request: CompressionRequest) -> Iterator[None]:
         raise
     except Exception as error:
         # transformers validates configurations, such as per-block settings, with several kinds of errors.
+        drops = any(step.method == "drop_layers" for step in request.recipe.steps)
+        what = f"cannot describe the blocks that '{request.recipe}' leaves" if drops else "is refused by transformers"
+        instead = "choose another recipe" if drops else "correct it"
         raise UserError(
-            f"the configuration of {request.model} cannot describe the blocks that '{request.recipe}' leaves "
-            f"({one_line(error)}); nothing was written; choose another recipe"
+            f"the configuration of {request.model} {what} ({one_line(error)}); nothing was written; {instead}"
         ) from error
 
 

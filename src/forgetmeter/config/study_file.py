@@ -237,6 +237,11 @@ def option_name(key: str) -> str:
     return names.get(key, f"--{key.rpartition('.')[2].replace('_', '-')}")
 
 
+def argument_name(key: str) -> str:
+    """Return what a command that takes a model as its argument calls a dotted key."""
+    return "MODEL" if key == "models" else option_name(key)
+
+
 def study_from_options(
     options: Mapping[str, Any], *, vocabulary: Vocabulary | None = None, name: Callable[[str], str] = option_name
 ) -> Study:

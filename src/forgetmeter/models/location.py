@@ -331,7 +331,9 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
             # transformers requires it, and its error gives only the name.
             raise UserError(f"model '{reference}' cannot be loaded: its index has no 'metadata'")
         if missing := sorted(listed - {shard.name for shard in shards}):
-            raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, which does not exist")
+            there = all((path / name).is_file() for name in missing)
+            reason = "which is not in its folder itself; move it there" if there else "which does not exist"
+            raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, {reason}")
     try:
         _ = location.headers
     except (SafetensorError, OSError) as error:

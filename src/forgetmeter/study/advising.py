@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.config.study import Study
-from forgetmeter.config.study_file import study_from_options
+from forgetmeter.config.study_file import argument_name, study_from_options
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.location import Location
@@ -210,7 +210,8 @@ class _Advising:
         vocabulary = InstalledVocabulary(self._request.data, locations)
         recipes = list(self._request.recipes or (ADVICE_PRESET, *advised_plug_ins()))
         output = self._request.output or "runs/advice"
-        study = study_from_options({**self._options, "recipes": recipes, "output": output}, vocabulary=vocabulary)
+        options = {**self._options, "recipes": recipes, "output": output}
+        study = study_from_options(options, vocabulary=vocabulary, name=argument_name)
         study = replace(study, tasks=single_tasks(study.tasks, study.task_folders))
         measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers to retain; choose other tasks" for task in measured)

@@ -11,7 +11,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.registry import METHODS, declared_problems
 from forgetmeter.config.study import Study
-from forgetmeter.config.study_file import study_from_options
+from forgetmeter.config.study_file import argument_name, study_from_options
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.checkpoint import Checkpoint
@@ -142,7 +142,8 @@ class _Measuring:
     def _checked(self) -> tuple[Study, Location]:
         locations: dict[ModelReference, Location] = {}
         options = {**self._options, "recipes": [BASELINE], "evaluation.precision": self._request.precision}
-        study = study_from_options(options, vocabulary=InstalledVocabulary(self._request.data, locations))
+        vocabulary = InstalledVocabulary(self._request.data, locations)
+        study = study_from_options(options, vocabulary=vocabulary, name=argument_name)
         study = replace(study, tasks=single_tasks(study.tasks, study.task_folders))
         measured = [name for name in study.tasks if (task := find_task(name)) is not None and task.is_measured]
         refuse(f"task '{task}' has no right answers to lose; choose other tasks" for task in measured)
