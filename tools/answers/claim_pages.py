@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from claims import (
-    Question,
-    at_equal,
-    at_points,
-    difference,
-    overall,
-    per_saved,
-    published,
-    removed,
-    saved,
-    tested,
-)
+from claims import Question, at_equal, at_points, difference, overall, past_half, published, removed, saved, tested
 from evidence import Subject
-from recipes import BITS, FEW_BITS, ORDERS, STRUCTURES, TENTHS, pruned
+from recipes import BITS, FEW_BITS, ORDERS, STRUCTURES, pruned
 from text import (
     LEGEND,
     Page,
@@ -34,8 +23,6 @@ from text import (
 from forgetmeter.results.findings import all_findings
 from forgetmeter.results.findings.effect import ClaimTest
 
-_ENOUGH = 0.99
-
 
 def _finding(name: str) -> ClaimTest:
     return next(each for each in all_findings.FINDINGS if each.claim.name == name)
@@ -43,72 +30,71 @@ def _finding(name: str) -> ClaimTest:
 
 def findings(models: Sequence[Subject]) -> Page:
     """The paper's four findings at equal sparsity, equal removed weights and equal bytes."""
-    attention, feed_forward = (
-        [f"round_to_nearest:{scope}:{bits}" for bits in (8, 4, 3, 2)] for scope in ("attention", "feed_forward")
-    )
+    scopes = {"attention": "attention", "feed-forward": "feed_forward"}
     questions = [
         Question(
             "1. Pruning attention and feed-forward together costs most, at equal sparsity",
             published(_finding("overall_hurts_most")),
         ),
         *(
-            Question(f"1. … more than {name} alone, at equal {amount}", at_equal(pruned(scope), pruned("overall"), of))
+            Question(
+                f"1. Pruning both costs more than {name} alone, at equal {amount}",
+                at_equal(pruned(scope), pruned("overall"), of),
+            )
             for amount, of in (("numbers of removed weights", removed), ("bytes saved", saved))
-            for name, scope in (("attention", "attention"), ("feed-forward", "feed_forward"))
+            for name, scope in scopes.items()
         ),
         Question(
-            "2. Past 50%, each further 10% of sparsity costs more than up to 50%",
+            "2. Past 50%, each further 10% of sparsity costs more than up to 50%: mean over the three below",
             published(_finding("rapid_fall_past_half")),
+        ),
+        *(
+            Question(f"2. The same with {name} pruned", past_half(pruned(scope)))
+            for name, scope in (*scopes.items(), ("both", "overall"))
         ),
         Question(
             "3. Quantizing attention to 8 bits (dynamic) costs less than quantizing feed-forward",
             difference([("dynamic_int8:attention", "dynamic_int8:feed_forward")]),
         ),
-        Question("3. … per MB saved", per_saved("dynamic_int8:attention", "dynamic_int8:feed_forward")),
         Question(
             "3. The same for weights rounded to 4, 3 and 2 bits",
-            difference(list(zip(attention[1:], feed_forward[1:], strict=True))),
+            difference([(f"round_to_nearest:attention:{b}", f"round_to_nearest:feed_forward:{b}") for b in (4, 3, 2)]),
         ),
-        Question("3. … at equal bytes saved", at_equal(attention, feed_forward, saved)),
         Question(
             "4. Pruning whole rows of the final layer costs more than single weights, at equal sparsity",
             published(_finding("structured_final_layer_worse")),
         ),
-        Question(
-            "4. … at equal bytes saved, by L1 norm",
-            at_equal(pruned("head"), [f"ln_structured:head:{level}:dim=0:n=1" for level in TENTHS], saved),
-        ),
     ]
     rows = tested(questions, models)
-    first, *equal, second, third, _, few, few_by_bytes, fourth, fourth_by_bytes = map(in_words, rows)
-    than_attention, than_feed_forward, *by_bytes = equal
+    first, *equal, second, _, _, with_both, third, few, fourth = map(in_words, rows)
     text = joined(
         paragraph(
-            """Each number is a difference of what is retained of the facts that the model knew, in points; above zero,
-            the finding holds. In finding 2, it is the loss per 10% of sparsity past 50% minus that up to 50%; in
-            "per MB saved", points per MB. *At equal bytes*: single weights are stored with a bitmask, whole rows
-            are left out."""
+            """Each number is a difference in the share of the known facts that is retained, in points; above zero, the
+            finding holds. In finding 2, it is the loss per 10% of sparsity from 50% to 90%, minus that up to 50%."""
         ),
         claims_table(rows, "finding"),
         LEGEND,
         "## What it shows",
         bullets(
-            f"""**1** is {first} at equal sparsity, at which pruning both removes the weights of both. At equal
-            numbers of removed weights, that both cost more than attention alone is {than_attention}, and more than
-            feed-forward alone {than_feed_forward}; at equal bytes, {by_bytes[0]} and {by_bytes[1]}.""",
-            f"**2** is {second}.",
-            f"**3** is {third} with 8 bits, which cost these models next to nothing. With 4 to 2 bits, it is {few}; at "
-            "equal bytes, "
-            f"{few_by_bytes}.",
-            f"""**4** is {fourth}; at equal bytes, {fourth_by_bytes}. Each answer has its own row in the final layer. A
-            layer that is tied to the embedding is stored beside it once it is pruned, which saves no bytes.""",
+            f"""**1** is {first} at equal sparsity, at which pruning both removes the weights of both. At equal numbers
+            of removed weights, that both cost more than attention alone is {equal[0]}, and more than feed-forward
+            alone {equal[1]}; at equal bytes, {equal[2]} and {equal[3]}. These are means over ten amounts, up to 90% of
+            the part that is pruned alone. Little of that is surprising: a threshold over more weights finds more small
+            ones. It matters most at high sparsity.""",
+            f"""**2** is {second} in the mean. With both pruned, it is {with_both}: this encoder-decoder has lost most
+            of its facts at 50%.""",
+            f"""**3** is {third} with 8 bits, which cost these models next to nothing. With 4 to 2 bits, it is {few}.
+            Equal bytes cannot be compared: the two parts differ in size, and no two of these recipes save the same.""",
+            f"""**4** is {fourth}, as a mean over pruning by L1 norm and at random. Each answer has its own row in the
+            final layer. A layer that is tied to the embedding is stored beside it once it is pruned, which saves no
+            bytes, so equal bytes cannot be compared.""",
         ),
     )
-    answer = f"""1, pruning both costs most: {first} at equal sparsity; at equal numbers of removed weights,
-    more than attention alone: {than_attention}, more than feed-forward alone: {than_feed_forward}. 2, rapid
-    fall past 50%: {second}. 3, attention is cheaper to quantize: {third} with 8 bits, {few} with 4 to 2. 4,
-    rows of the final layer cost more than single weights: {fourth}."""
-    return Page("answers-findings.md", "Do the paper's four findings hold?", answer, "mostly", text)
+    answer = f"""1, pruning both costs most: {first} at equal sparsity; at equal numbers of removed weights, more than
+    attention alone: {equal[0]}, more than feed-forward alone: {equal[1]}. 2, rapid fall past 50%: {second}. 3,
+    attention is cheaper to quantize: {third} with 8 bits, {few} with 4 to 2. 4, rows of the final layer cost more than
+    single weights: {fourth}."""
+    return Page("answers-findings.md", "Do the paper's four findings hold?", answer, "in part", text)
 
 
 def structure(models: Sequence[Subject]) -> Page:
@@ -123,10 +109,12 @@ def structure(models: Sequence[Subject]) -> Page:
     answer += f"In at least one model, {listed(better)} retain more than single weights." if better else ""
     text = joined(
         paragraph(
-            """What remains with single weights pruned by magnitude, minus what remains with a structure removed that
-            saves as many bytes; the mean over the levels below, in points. Single weights are stored with a
-            bitmask, so they save less than they remove. Their curve is interpolated between tenths. A level that
-            saves more than 90% of single weights is left out."""
+            """Facts retained after pruning single weights by magnitude, minus facts retained after removing a
+            structure, at the same bytes saved; the mean over the levels below, in points. Levels that save more than
+            pruning 90% of single weights does, or nothing at all (a quarter of the rank), are left out. The curve of
+            single weights is interpolated between sparsities 10% apart. They are stored with a bitmask, a 32nd of
+            float32 weights. Speed is not compared, which is what structures are removed for. *Rows of each matrix* are
+            single output units, without the columns of the next matrix that read them; *random* is one seed."""
         ),
         claims_table(rows, "instead of single weights"),
         LEGEND,
@@ -151,29 +139,25 @@ def order(models: Sequence[Subject]) -> Page:
             Question(f"prune first, then {bits} bits, rather than the reverse", difference([(each[0], each[1])]))
             for bits, each in zip((4, 3), FEW_BITS, strict=True)
         ),
-        *(
-            Question(f"prune half, {bits} bits, prune half, rather than prune first", difference([(each[2], each[0])]))
-            for bits, each in zip((4, 3), FEW_BITS, strict=True)
-        ),
     ]
     rows = tested(questions, models)
-    largest = max((abs(each.effect.value) for each in rows[0] if each.effect), default=0.0)
+    single = tested([Question("", difference([pair])) for pair in ORDERS], models)
+    largest = max((abs(each.effect.value) for row in single for each in row if each.effect), default=0.0)
     text = joined(
         paragraph(
-            """What remains with the first order minus what remains with the other, at the same levels, in points.
-            Rounding first means that many magnitudes tie. Pruning half of the weights before rounding and the rest
-            afterwards gives the same weights as rounding first: the smallest are pruned either way, and the largest set
-            the scale."""
+            """Facts retained with the first order minus facts retained with the other, at the same levels, in points.
+            After rounding, many weights have the same magnitude, so which of them are pruned is arbitrary. Pruning half
+            of the weights before rounding and the rest afterwards gives the same weights as rounding first: the
+            smallest are pruned either way, and the largest weights set the scale."""
         ),
         claims_table(rows, "order"),
         LEGEND,
         "## Retained, in percent",
         _retained((recipe for each in (*ORDERS, *FEW_BITS) for recipe in each), models),
     )
-    answer = f"""With 8 bits, the order changes what is retained by at most {100 * largest:.1f} points. That
-    pruning before rounding
-    retains more is {in_words(rows[1])} with 4 bits, and {in_words(rows[2])} with 3."""
-    verdict = "prune first, at few bits" if overall(rows[2]) == "supported" else "depends on the model"
+    answer = f"""With 8 bits, the order changes what is retained by at most {100 * largest:.1f} points. That pruning 40%
+    before rounding retains more is {in_words(rows[1])} with 4 bits, and {in_words(rows[2])} with 3."""
+    verdict = "prune first, at 3 bits" if overall(rows[2]) == "supported" else "depends on the model"
     return Page("answers-order.md", "Q3: prune or quantize first?", answer, verdict, text)
 
 
@@ -189,32 +173,50 @@ def bits(models: Sequence[Subject]) -> Page:
         for level in (4, 3, 2)
         for better, worse in pairs
     ]
+    hqq, four = BITS["HQQ, groups of 32"].format(bits=3), BITS[plain].format(bits=4)
+    questions.append(
+        Question("HQQ with 3 bits in groups of 32 rather than plain rounding to 4 bits", difference([(hqq, four)]))
+    )
     rows = tested(questions, models)
     at_three = dict(zip([better for better, _ in pairs], rows[len(pairs) :], strict=False))
     recipes = ["cast:overall:dtype=bfloat16"]
     recipes += [BITS[name].format(bits=level) for level in (8, 6, 5) for name in (plain, groups)]
     recipes += [recipe.format(bits=level) for level in (4, 3, 2) for recipe in BITS.values()]
+    sizes = models[0].bits_per_weight
     text = joined(
         paragraph(
-            """Attention and feed-forward in fewer bits; embeddings and the final layer stay as they are. Groups of 32
-            have one scale for 32 weights, one bit more per weight in float32; HQQ has a zero point as well."""
+            f"""Attention and feed-forward in fewer bits; embeddings, more than half of these models, and the final
+            layer stay as they are. *Bits* are those per weight of the {models[0].label}, with scales and zero points in
+            float32: groups of 32 add one bit for the scale and, for HQQ, another for the zero point. GPTQ and AWQ are
+            calibrated on 128 of the facts that are asked."""
         ),
         "## Retained, in percent",
-        _retained(recipes, models),
+        table(
+            ["recipe", "bits", *(each.label for each in models)],
+            [
+                [
+                    f"`{recipe}`",
+                    f"{sizes[recipe]:.1f}",
+                    *(points(each.retained(recipe), signed=False) for each in models),
+                ]
+                for recipe in recipes
+                if recipe in sizes
+            ],
+        ),
         "## Differences, in points",
         claims_table(rows, "what is compared"),
         LEGEND,
     )
-    fewest = listed([f"{_fewest_bits(each)} in the {each.label}" for each in models])
     calibrated = "; ".join(f"{name.partition(',')[0]}: {in_words(at_three[name])}" for name in others)
-    answer = f"""The fewest bits that retain 99% of the facts (lower limit of the interval): {fewest}. At 3 bits, that
-    groups of 32 retain more than one scale per output unit is {in_words(at_three[groups])}. More than plain
-    rounding in the same groups, at 3 bits: {calibrated}."""
+    answer = f"""With 5 bits or more, next to nothing is lost. At 3 bits, that groups of 32 retain more than one
+        scale per output unit is {in_words(at_three[groups])}; more than plain rounding in the same groups:
+        {calibrated}. But these are larger files: that HQQ with 3 bits in groups of 32 retains more than plain
+        rounding to 4 bits, which takes fewer bytes, is {in_words(rows[-1])}."""
     return Page(
         "answers-bits.md",
         "How few bits? 16 to 2, with and without groups, plain and calibrated",
         answer,
-        f"{min(map(_fewest_bits, models)).split()[0]} to {max(map(_fewest_bits, models)).split()[0]} bits",
+        "4 bits, rather than 3 in groups",
         text,
     )
 
@@ -226,12 +228,3 @@ def _retained(recipes: Iterable[str], models: Sequence[Subject]) -> str:
         if any(each.retained(recipe) for each in models)
     ]
     return table(["recipe", *(each.label for each in models)], rows)
-
-
-def _fewest_bits(subject: Subject) -> str:
-    for level in (2, 3, 4, 5, 6, 8):
-        for name, recipe in BITS.items():
-            found = subject.retained(recipe.format(bits=level))
-            if found is not None and found.low >= _ENOUGH:
-                return f"{level} ({name})"
-    return "16"

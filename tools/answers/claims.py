@@ -110,14 +110,14 @@ def published(test: ClaimTest) -> Callable[[Subject], Effect | None]:
     return effect
 
 
-def per_saved(cheaper: str, dearer: str) -> Callable[[Subject], Effect | None]:
-    """Share forgotten per MB saved under the second recipe minus under the first."""
+def past_half(curve: Sequence[str]) -> Callable[[Subject], Effect | None]:
+    """Loss per 10% of sparsity from 50% to 90%, minus that up to 50%; the curve has a recipe for each tenth."""
 
     def effect(subject: Subject) -> Effect | None:
-        if not {cheaper, dearer} <= set(subject.recipes):
+        half, most = curve[4], curve[8]
+        if not {half, most} <= set(subject.recipes):
             return None
-        one, other = (subject.saved[recipe] / 1e6 for recipe in (cheaper, dearer))
-        return _effect(subject, {cheaper: 1 / one, dearer: -1 / other}, 1 / other - 1 / one)
+        return _effect(subject, {half: 1 / 4 + 1 / 5, most: -1 / 4}, -1 / 5)
 
     return effect
 

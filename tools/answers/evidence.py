@@ -88,6 +88,20 @@ class Subject:
         sizes = {recipe: variant_bytes(self.model, recipe, summary) for recipe in self.recipes}
         return {recipe: float((plain or 0) - size) for recipe, size in sizes.items() if size is not None}
 
+    @cached_property
+    def bits_per_weight(self) -> Mapping[str, float]:
+        """Bits of each weight that a recipe selects, with scales and zero points."""
+        reached = {
+            each.recipe: each.reached
+            for each in self.results.run.variants
+            if each.model == self.model and each.reached is not None
+        }
+        return {
+            recipe: 32 - 8 * (found.dense_bytes - found.quantized_bytes) / found.selected_weights
+            for recipe, found in reached.items()
+            if found.selected_weights
+        }
+
     @property
     def recipes(self) -> Sequence[str]:
         """The recipes that have outcomes, without the baseline."""
@@ -173,4 +187,4 @@ def outcomes(results: Results) -> pd.DataFrame:
     long = results.outcomes[["model", "task", "item_id", "recipe", "correct"]]
     order = list(dict.fromkeys(long["recipe"]))
     wide = long.pivot(index=["model", "task", "item_id"], columns="recipe", values="correct")
-    return wide[order].astype("boolean").reset_index()
+    return wide[order].astype("boolean").dropna(subset=[BASELINE]).reset_index()

@@ -28,15 +28,16 @@ FEW_BITS = [
 
 STRUCTURES = {
     "whole heads": ("attention", [f"l1_heads:attention:{level}" for level in (0.25, 0.5)]),
-    "whole units of feed-forward by L1 norm": (
+    "rows of each feed-forward matrix, by L1 norm": (
         "feed_forward",
         [f"ln_structured:feed_forward:{level}" for level in (0.25, 0.5)],
     ),
-    "whole units of all matrices by L1 norm": ("overall", [f"ln_structured:overall:{level}" for level in (0.25, 0.5)]),
-    "random units of all matrices": ("overall", [f"random_structured:overall:{level}" for level in (0.25, 0.5)]),
+    "rows of each matrix, by L1 norm": ("overall", [f"ln_structured:overall:{level}" for level in (0.25, 0.5)]),
+    "random rows of each matrix": ("overall", [f"random_structured:overall:{level}" for level in (0.25, 0.5)]),
     "1 or 2 of every 4 weights (N:M)": ("overall", [f"n_m:overall:m=4:n={zeros}" for zeros in (1, 2)]),
-    "rank": ("overall", [f"svd:overall:{level}" for level in (0.25, 0.5)]),
-    "whole layers": ("overall", [f"drop_layers:overall:{level}" for level in (0.25, 0.5)]),
+    "half of the rank of feed-forward": ("feed_forward", ["svd:feed_forward:0.5"]),
+    "half of the rank of all matrices": ("overall", ["svd:overall:0.5"]),
+    "half of the layers": ("overall", ["drop_layers:overall:0.5"]),
 }
 """Structures with the scope in which single weights are compared with them."""
 
