@@ -28,7 +28,7 @@ _ELSEWHERE = joined(
     bullets(
         """**Q1, facts against reasoning and common sense:** not answered yet. SmolLM2 was tried on [three
         benchmarks](smollm2.md) and on [facts](smollm2-facts.md): two of the three benchmarks tell nothing
-        about this model, which is at chance on them.""",
+        about this model, which is no better than chance on them.""",
         """**Q4, recipes for one model against uniform ones:** [bits by part](mixed-bits.md) retain 10 to 45 points
         more where uniform recipes have 2 bits, 5 to 7 where they have 3, in files up to 2.3% larger, and no more from 4
         bits up, on facts that were not used to choose.""",
