@@ -78,7 +78,7 @@ results: install
 
 # The same on a slice, and that the pages have the same tables.
 results-check: install
-	$(PYTEST) tests/tools/test_answers.py
+	$(PYTEST) tests/tools/test_paper_answers.py
 
 clean:
 	rm -rf $(VENV) .cache runs site

@@ -98,7 +98,7 @@ class TokenizersTemplate:
         return str(text)
 
 
-class _Stopped(datetime):
+class _FixedClock(datetime):
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:  # noqa: ARG003 - of datetime
         return cls(*TODAY.timetuple()[:6])
@@ -108,7 +108,7 @@ class _Stopped(datetime):
 def _stopped_clock() -> Iterator[None]:
     """Have templates told that it is ``TODAY``; transformers has no argument for it."""
     own = chat_template_utils.datetime
-    chat_template_utils.datetime = _Stopped
+    chat_template_utils.datetime = _FixedClock
     try:
         yield
     finally:

@@ -117,6 +117,6 @@ def test_parts_are_joined_if_they_are_alike() -> None:
 def test_groups_must_fit_and_weights_must_be_finite() -> None:
     compressor = Compressor(Loaded(make_architecture("llama"), tokenizer=None, family="decoder", name="x"))  # type: ignore[arg-type]
     (problem,) = compressor.check(parse_recipe("hqq:feed_forward:4"))
-    assert problem.startswith("group_size=64 does not divide the 32 input units of model.layers.0.mlp.gate_proj.weight")
+    assert ": group_size=64 does not divide the 32 input units of model.layers.0.mlp.gate_proj.weight" in problem
     with pytest.raises(UnusableWeightError, match="cannot be quantized"):
         transform(DenseWeight(torch.tensor([[1.0, math.nan]])), 4, {"group_size": 0})

@@ -153,7 +153,7 @@ def test_missing_and_failed_cells_are_unmeasured(tmp_path) -> None:
         ({"max_divergence": 0.1}, "--max-divergence: divergence needs a divergence task, and the run has none"),
         ({"margin": 1}, "ambiguous"),
         ({"policy": 3}, "policy is 3"),
-        ({"margin": "1pt", "tasks": [3]}, "each of tasks is 3"),
+        ({"margin": "1pt", "tasks": [3]}, "an item of tasks is 3"),
     ],
 )
 def test_wrong_requests_are_refused(run, options, words) -> None:

@@ -1,7 +1,4 @@
-"""The answers to the paper's questions: made from a slice of their studies, and recounted from the published outcomes.
-
-Covers ``tools/answers``.
-"""
+"""The answers to the paper's questions, from a slice of their studies and recounted from the published outcomes."""
 
 from __future__ import annotations
 
