@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from forgetmeter.compression.applying.compressor import Compressor, compress
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.calibrated.blanks import Blanks
+from forgetmeter.compression.forms.weight import cut
 from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import wrap
@@ -129,6 +130,22 @@ def test_part_of_a_fused_weight_changes_alone() -> None:
         assert changed[start:stop].all()
         assert not changed[:start].any()
         assert not changed[stop:].any()
+
+
+def test_parts_of_a_fused_weight_in_several_forms_are_trained_together() -> None:
+    loaded = architecture("gpt2")
+    texts = calls(loaded)
+    first = "svd:attention.query:0.5+l1_unstructured:attention.value:0.9"
+    recipe = f"{first}+lora_recover:attention:steps=40:learning_rate=0.01"
+    before, recovered = (compress(loaded, each, calibration=texts) for each in (first, recipe))
+    for scope in ("query", "key", "value"):
+        for matrix in parse_recipe(f"cast:attention.{scope}").steps[0].scope.select(weight_map(loaded.model)):
+            one, other = (
+                cut(each.model.get_parameter(matrix.parameter), matrix.axis, matrix.ranges)
+                for each in (before, recovered)
+            )
+            assert not torch.equal(one, other)
+    assert distance(loaded, recovered, texts) < distance(loaded, before, texts)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -14,8 +14,8 @@ from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.calibrated.activations import Activations
 from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.surgery.installation import installed
-from forgetmeter.specs.ranges import count
+from forgetmeter.compression.forms.weight import DenseWeight
+from forgetmeter.compression.surgery.installation import installed, parameter_values
 
 _TOKENS_PER_STEP = 1024
 """Most tokens per step, or a single sequence: the predictions of a large vocabulary take most of the memory."""
@@ -59,10 +59,11 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
     with torch.inference_mode(mode=False), torch.enable_grad():
         optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=0.0)
         batches = _batches(activations.calibration, random)
+        blanks = Blanks() if activations.tokenizer is None else Blanks.of(activations.tokenizer)
         for step in range(training.steps):
             for group in optimizer.param_groups:
                 group["lr"] = training.learning_rate * (1 - step / training.steps)
-            loss = _loss(activations, adapters, next(batches), random)
+            loss = _loss(activations, adapters, *blanks.put_in(next(batches), random))
             if not bool(loss.isfinite()):
                 raise UnusableWeightError(f"cannot be trained: the loss of step {step + 1} is {loss.item()}")
             for factor, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
@@ -77,6 +78,7 @@ class _Adapter:
     """The values of a unit plus the product of two trained factors, where the values are not zero.
 
     Attributes:
+        name: The parameter's name in the model.
         up: ``(…, output units, rank)``, zero at first; float32.
         down: ``(…, rank, input units)``, random; float32.
     """
@@ -97,28 +99,23 @@ class _Adapter:
         change = self._unit.turned(self.up @ self.down) * (self._values != 0)
         return (self._values.float() + change).to(self._values.dtype)
 
-    def within(self, whole: Tensor) -> Tensor:
-        """Return the value of the whole parameter, given that of the model."""
-        unit = self._unit
-        if count(unit.ranges) in (0, whole.shape[unit.axis]):
-            return self.values()
-        places = torch.cat([torch.arange(start, stop) for start, stop in unit.ranges]).to(whole.device)
-        return whole.detach().clone().index_copy(unit.axis, places, self.values())
+    def trained(self) -> Unit:
+        """Return the unit with its new values."""
+        return replace(self._unit, weight=DenseWeight(self.values()))
 
 
 def _loss(
-    activations: Activations, adapters: Sequence[_Adapter], inputs: Mapping[str, Tensor], random: Generator
+    activations: Activations, adapters: Sequence[_Adapter], inputs: Mapping[str, Tensor], asked: Tensor
 ) -> Tensor:
     model = activations.model
-    blanks = Blanks() if activations.tokenizer is None else Blanks.of(activations.tokenizer)
-    inputs, asked = blanks.put_in(inputs, random)
+    units: dict[str, list[Unit]] = {}
+    for adapter in adapters:
+        units.setdefault(adapter.name, []).append(adapter.trained())
     call, asked = {name: ids.to(model.device) for name, ids in inputs.items()}, asked.to(model.device)
     with torch.no_grad():
         wanted = log_softmax(model(**call).logits[asked].float(), dim=-1)
     with installed(model, activations.earlier):
-        changed: dict[str, Tensor] = {}
-        for adapter in adapters:
-            changed[adapter.name] = adapter.within(changed.get(adapter.name, model.get_parameter(adapter.name)))
+        changed = {name: parameter_values(model.get_parameter(name).detach(), some) for name, some in units.items()}
         logits = functional_call(model, changed, kwargs=call).logits[asked]
     return kl_div(log_softmax(logits.float(), dim=-1), wanted, log_target=True, reduction="batchmean")
 
