@@ -16,14 +16,14 @@ sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
 from claim_pages import bits, findings, order, structure
 from evidence import SOURCES, outcomes, subjects
 from fact_pages import agreement, cheap_numbers, which_facts
-from text import Page, bullets, joined, paragraph, table
+from text import Page, bullets, paragraph, stacked, table
 
 import forgetmeter
 
 _MADE_BY = "<!-- Made by `python tools/answers`; do not edit. -->"
 
 
-_ELSEWHERE = joined(
+_ELSEWHERE = stacked(
     "Not in the table:",
     bullets(
         """**Q1, facts against reasoning and common sense:** not answered yet. SmolLM2 was tried on [three
@@ -41,8 +41,11 @@ _ELSEWHERE = joined(
 
 def write(runs: Path, out: Path) -> None:
     """Write all pages, and the outcomes that they are computed from."""
-    grids = subjects(runs, [source for source in SOURCES if source.is_grid])
-    measured = subjects(runs, [source for source in SOURCES if not source.is_grid])
+    opened = [(source, forgetmeter.open_run(runs / f"answers-{source.name}")) for source in SOURCES]
+    grids, measured = (
+        [subject for source, results in opened if source.is_grid == is_grid for subject in subjects(source, results)]
+        for is_grid in (True, False)
+    )
     pages = [page(grids) for page in (findings, structure, order, bits, which_facts, agreement)]
     pages.append(cheap_numbers(measured))
     (out / "data").mkdir(parents=True, exist_ok=True)
@@ -51,9 +54,8 @@ def write(runs: Path, out: Path) -> None:
     made = {page.file for page in pages} | {"README.md"}
     others = [path for path in sorted((ROOT / "docs" / "results").glob("*.md")) if path.name not in made]
     (out / "README.md").write_text(_overview(pages, others))
-    for source in SOURCES:
-        frame = outcomes(forgetmeter.open_run(runs / f"answers-{source.name}"))
-        frame.to_parquet(out / "data" / f"{source.name}.parquet", compression="zstd", index=False)
+    for source, results in opened:
+        outcomes(results).to_parquet(out / "data" / f"{source.name}.parquet", compression="zstd", index=False)
 
 
 def _origin() -> str:
@@ -70,7 +72,7 @@ def _origin() -> str:
 def _overview(pages: Sequence[Page], others: Sequence[Path]) -> str:
     rows = [[f"[{page.question}]({page.file})", page.verdict, " ".join(page.answer.split())] for page in pages]
     titles = [f"- [{path.read_text().partition(chr(10))[0].lstrip('# ')}]({path.name})" for path in others]
-    overview = joined(
+    overview = stacked(
         "# Results",
         _MADE_BY,
         "## The paper's questions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from claims import Question, at_equal, at_points, difference, overall, past_half, published, removed, saved, tested
+from claims import Question, at_equal, at_points, difference, past_half, published, removed, saved, tested
 from evidence import Subject
 from recipes import BITS, FEW_BITS, ORDERS, STRUCTURES, pruned
 from text import (
@@ -13,14 +13,15 @@ from text import (
     bullets,
     claims_table,
     in_words,
-    joined,
-    listed,
     paragraph,
     points,
+    stacked,
     table,
 )
 
+from forgetmeter.basics.plural import joined
 from forgetmeter.results.findings import all_findings
+from forgetmeter.results.findings.all_findings import overall_verdict
 from forgetmeter.results.findings.effect import ClaimTest
 
 
@@ -49,7 +50,7 @@ def findings(models: Sequence[Subject]) -> Page:
             published(_finding("rapid_fall_past_half")),
         ),
         *(
-            Question(f"2. The same with {name} pruned", past_half(pruned(scope)))
+            Question(f"2. The same with {name} pruned", past_half(scope))
             for name, scope in (*scopes.items(), ("both", "overall"))
         ),
         Question(
@@ -67,7 +68,7 @@ def findings(models: Sequence[Subject]) -> Page:
     ]
     rows = tested(questions, models)
     first, *equal, second, _, _, with_both, third, few, fourth = map(in_words, rows)
-    text = joined(
+    text = stacked(
         paragraph(
             """Each number is a difference in the share of the known facts that is retained, in points; above zero, the
             finding holds. In finding 2, it is the loss per 10% of sparsity from 50% to 90%, minus that up to 50%."""
@@ -98,16 +99,16 @@ def findings(models: Sequence[Subject]) -> Page:
 
 
 def structure(models: Sequence[Subject]) -> Page:
-    """Q2: heads, layers, units, N:M and rank against single weights at equal bytes."""
+    """Q2: heads, layers, rows, N:M and rank against single weights at equal bytes."""
     rows = tested(
         [Question(name, at_points(recipes, pruned(scope), saved)) for name, (scope, recipes) in STRUCTURES.items()],
         models,
     )
     worse = [row[0].sentence for row in rows if all(each.verdict == "supported" for each in row if each.effect)]
     better = [row[0].sentence for row in rows if any(each.verdict == "contradicted" for each in row)]
-    answer = f"At equal bytes, single weights retain more than {listed(worse)} in every model. " if worse else ""
-    answer += f"In at least one model, {listed(better)} retain more than single weights." if better else ""
-    text = joined(
+    answer = f"At equal bytes, single weights retain more than {joined(worse)} in every model. " if worse else ""
+    answer += f"In at least one model, {joined(better)} retain more than single weights." if better else ""
+    text = stacked(
         paragraph(
             """Facts retained after pruning single weights by magnitude, minus facts retained after removing a
             structure, at the same bytes saved; the mean over the levels below, in points. Levels that save more than
@@ -124,7 +125,7 @@ def structure(models: Sequence[Subject]) -> Page:
     verdict = "single weights" if worse and not better else "depends on the structure"
     return Page(
         "answers-structure.md",
-        "Q2: heads, layers, whole units, N:M and rank against single weights, at equal bytes",
+        "Q2: heads, layers, rows, N:M and rank against single weights, at equal bytes",
         answer.strip() or "No structure differs from single weights in all models.",
         verdict,
         text,
@@ -143,7 +144,7 @@ def order(models: Sequence[Subject]) -> Page:
     rows = tested(questions, models)
     single = tested([Question("", difference([pair])) for pair in ORDERS], models)
     largest = max((abs(each.effect.value) for row in single for each in row if each.effect), default=0.0)
-    text = joined(
+    text = stacked(
         paragraph(
             """Facts retained with the first order minus facts retained with the other, at the same levels, in points.
             After rounding, many weights have the same magnitude, so which of them are pruned is arbitrary. Pruning half
@@ -157,7 +158,11 @@ def order(models: Sequence[Subject]) -> Page:
     )
     answer = f"""With 8 bits, the order changes what is retained by at most {100 * largest:.1f} points. That pruning 40%
     before rounding retains more is {in_words(rows[1])} with 4 bits, and {in_words(rows[2])} with 3."""
-    verdict = "prune first, at 3 bits" if overall(rows[2]) == "supported" else "depends on the model"
+    verdict = (
+        "prune first, at 3 bits"
+        if overall_verdict([each.verdict for each in rows[2]]) == "supported"
+        else "depends on the model"
+    )
     return Page("answers-order.md", "Q3: prune or quantize first?", answer, verdict, text)
 
 
@@ -183,7 +188,7 @@ def bits(models: Sequence[Subject]) -> Page:
     recipes += [BITS[name].format(bits=level) for level in (8, 6, 5) for name in (plain, groups)]
     recipes += [recipe.format(bits=level) for level in (4, 3, 2) for recipe in BITS.values()]
     sizes = models[0].bits_per_weight
-    text = joined(
+    text = stacked(
         paragraph(
             f"""Attention and feed-forward in fewer bits; embeddings, more than half of these models, and the final
             layer stay as they are. *Bits* are those per weight of the {models[0].label}, with scales and zero points in

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from evidence import Subject
 
+from forgetmeter.results.findings.all_findings import verdict_on
+from forgetmeter.results.findings.at_equal_level import mean_difference
+from forgetmeter.results.findings.attention_at_equal_removed import at_equal_amounts
 from forgetmeter.results.findings.effect import ClaimTest, Effect, p_value
 from forgetmeter.results.findings.finding import Verdict
-from forgetmeter.results.retained_curve import interpolation_weights
+from forgetmeter.results.findings.rapid_fall import fall_past_half
+from forgetmeter.results.retained_curve import curve_weights
 from forgetmeter.statistics.correction import holm_corrected
 from forgetmeter.statistics.paired import Estimate
 from forgetmeter.statistics.resampling import expanded_interval
-
-_POINTS = 10
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ class Tested:
     sentence: str
     label: str
     effect: Estimate | None = None
-    p_value: float | None = None
     verdict: Verdict = "not tested"
 
 
@@ -48,11 +48,7 @@ def difference(pairs: Sequence[tuple[str, str]]) -> Callable[[Subject], Effect |
 
     def effect(subject: Subject) -> Effect | None:
         there = [pair for pair in pairs if set(pair) <= set(subject.recipes)]
-        coefficients: dict[str, float] = {}
-        for better, worse in there:
-            coefficients[better] = coefficients.get(better, 0.0) + 1 / len(there)
-            coefficients[worse] = coefficients.get(worse, 0.0) - 1 / len(there)
-        return _effect(subject, coefficients) if there else None
+        return mean_difference(subject.evidence, there) if there else None
 
     return effect
 
@@ -60,20 +56,15 @@ def difference(pairs: Sequence[tuple[str, str]]) -> Callable[[Subject], Effect |
 def at_equal(
     better: Sequence[str], worse: Sequence[str], amount: Callable[[Subject], Mapping[str, float]]
 ) -> Callable[[Subject], Effect | None]:
-    """Retained on one curve minus on another, at equal amounts of what was saved or removed.
-
-    The mean over ten evenly spaced amounts up to the largest that both curves reach, interpolated linearly between the
-    recipes and from the uncompressed model.
-    """
+    """Retained on one curve minus on another, at equal amounts of what was saved or removed (``at_equal_amounts``)."""
 
     def effect(subject: Subject) -> Effect | None:
         amounts = amount(subject)
-        curves = [[recipe for recipe in curve if amounts.get(recipe, 0) > 0] for curve in (better, worse)]
-        if not all(curves):
+        one, other = ([recipe for recipe in curve if amounts.get(recipe, 0) > 0] for curve in (better, worse))
+        if not one or not other:
             return None
-        reach = min(max(amounts[recipe] for recipe in curve) for curve in curves)
-        grid = reach * np.arange(1, _POINTS + 1) / _POINTS
-        return _along(subject, curves, grid, amounts)
+        coefficients, constant, _ = at_equal_amounts([(one, other)], amounts)
+        return Effect.of(subject.evidence, coefficients, constant)
 
     return effect
 
@@ -85,17 +76,13 @@ def at_points(
 
     def effect(subject: Subject) -> Effect | None:
         amounts = amount(subject)
-        whole = [recipe for recipe in curve if amounts.get(recipe, 0) > 0]
-        reach = max((amounts[recipe] for recipe in whole), default=0.0)
-        there = [recipe for recipe in points if 0 < amounts.get(recipe, 0) <= reach]
+        whole = {recipe: amounts[recipe] for recipe in curve if amounts.get(recipe, 0) > 0}
+        there = [recipe for recipe in points if 0 < amounts.get(recipe, 0) <= max(whole.values(), default=0.0)]
         if not there:
             return None
-        grid = np.asarray([amounts[recipe] for recipe in there])
-        first, *shares = interpolation_weights(np.asarray([0.0, *(amounts[recipe] for recipe in whole)]), grid)
-        coefficients = dict(zip(whole, map(float, shares), strict=True))
-        for recipe in there:
-            coefficients[recipe] = coefficients.get(recipe, 0.0) - 1 / len(there)
-        return _effect(subject, coefficients, float(first))
+        first, weights = curve_weights(whole, np.asarray([amounts[recipe] for recipe in there]))
+        coefficients = {**weights, **dict.fromkeys(there, -1 / len(there))}
+        return Effect.of(subject.evidence, coefficients, first)
 
     return effect
 
@@ -110,14 +97,12 @@ def published(test: ClaimTest) -> Callable[[Subject], Effect | None]:
     return effect
 
 
-def past_half(curve: Sequence[str]) -> Callable[[Subject], Effect | None]:
-    """Loss per 10% of sparsity from 50% to 90%, minus that up to 50%; the curve has a recipe for each tenth."""
+def past_half(scope: str) -> Callable[[Subject], Effect | None]:
+    """The package's finding on the fall past 50%, with one scope pruned."""
 
     def effect(subject: Subject) -> Effect | None:
-        half, most = curve[4], curve[8]
-        if not {half, most} <= set(subject.recipes):
-            return None
-        return _effect(subject, {half: 1 / 4 + 1 / 5, most: -1 / 4}, -1 / 5)
+        found = fall_past_half(subject.evidence, (scope,))
+        return None if isinstance(found, str) else found
 
     return effect
 
@@ -135,7 +120,7 @@ def saved(subject: Subject) -> Mapping[str, float]:
 def tested(questions: Sequence[Question], models: Sequence[Subject]) -> list[list[Tested]]:
     """Test claims on models: one list per claim. p-values are corrected by Holm over all of them.
 
-    A verdict is ``supported`` if the corrected p-value is below 0.05 and the whole interval is above zero.
+    Verdicts are those of ``verdict_on``.
     """
     effects = [[(each, question.effect(each)) for each in models] for question in questions]
     values = [None if effect is None else p_value(effect, 0.0) for row in effects for _, effect in row]
@@ -149,39 +134,6 @@ def tested(questions: Sequence[Question], models: Sequence[Subject]) -> list[lis
                 cells.append(Tested(question.sentence, subject.label))
                 continue
             estimate = expanded_interval(effect.value, effect.draws, clusters=effect.clusters)
-            cells.append(Tested(question.sentence, subject.label, estimate, p_holm, _verdict(estimate, p_holm)))
+            cells.append(Tested(question.sentence, subject.label, estimate, verdict_on(estimate, p_holm)))
         found.append(cells)
     return found
-
-
-def overall(row: Sequence[Tested]) -> Verdict:
-    """Return the verdict over models: that of those that are clear, if they agree."""
-    given = {each.verdict for each in row}
-    if "supported" in given and "contradicted" not in given:
-        return "supported"
-    if "contradicted" in given and "supported" not in given:
-        return "contradicted"
-    return "inconclusive" if given - {"not tested"} else "not tested"
-
-
-def _along(subject: Subject, curves: Sequence[Sequence[str]], grid: np.ndarray, amounts: Mapping[str, float]) -> Effect:
-    coefficients: dict[str, float] = {}
-    constant = 0.0
-    for curve, sign in zip(curves, (1, -1), strict=True):
-        first, *shares = interpolation_weights(np.asarray([0.0, *(amounts[recipe] for recipe in curve)]), grid)
-        constant += sign * float(first)
-        for recipe, share in zip(curve, shares, strict=True):
-            coefficients[recipe] = coefficients.get(recipe, 0.0) + sign * float(share)
-    return _effect(subject, coefficients, constant)
-
-
-def _effect(subject: Subject, coefficients: Mapping[str, float], constant: float = 0.0) -> Effect:
-    draws = subject.evidence.draws
-    value, resampled = draws.contrast(coefficients, constant)
-    return Effect(value, resampled, draws.clusters, tuple(coefficients))
-
-
-def _verdict(estimate: Estimate, p_holm: float) -> Verdict:
-    if p_holm < SIGNIFICANT and estimate.low > 0:
-        return "supported"
-    return "contradicted" if p_holm < SIGNIFICANT and estimate.high < 0 else "inconclusive"

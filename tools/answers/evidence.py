@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-import forgetmeter
 from forgetmeter.config.study import CalibrationSettings
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
@@ -133,22 +131,35 @@ class Subject:
         answers = {entry.item_id: entry.gold for entry in self.ledger(self.recipes[0]).entries}
         return np.asarray([answers[item] for item in self.evidence.answers.items], dtype=object)
 
+    @cached_property
+    def taught(self) -> set[str]:
+        """The items whose statements are in the calibration text of the run."""
+        loaded = load(self.model)
+        recorded = self.results.run.study.settings["calibration"]
+        settings = CalibrationSettings(**{name: value for name, value in recorded.items() if name != "sha256"})
+        read = [row.tolist() for call in calibration_calls(loaded, settings) for row in call["input_ids"]]
+        texts = {" ".join(loaded.tokenizer.convert_ids_to_tokens(row)) for row in read}
+        found = set()
+        for item in load_task(self.evidence.task).items:
+            statement = loaded.tokenizer.tokenize(item.cloze.filled(item.choices[item.gold[0]]))
+            if any(" ".join(statement) in text for text in texts):
+                found.add(item.id)
+        return found
+
     def by_relation(self, marks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the number of marked items of each relation."""
         answers = self.evidence.answers
         return np.bincount(answers.relation[marks], minlength=len(answers.relations)).astype(np.float64)
 
 
-def subjects(runs: Path, sources: Sequence[Source] = SOURCES) -> list[Subject]:
-    """Open the runs, and return their models in the order of the studies."""
-    found = []
-    for source in sources:
-        results = forgetmeter.open_run(runs / f"answers-{source.name}")
-        for model in gather(results.run, results.summary):
-            for evidence in model.tasks:
-                if evidence.task == source.facts and model.model in source.labels:
-                    found.append(Subject(source.labels[model.model], evidence, results))
-    return found
+def subjects(source: Source, results: Results) -> list[Subject]:
+    """Return the models of a run, in its order."""
+    return [
+        Subject(source.labels[model.model], evidence, results)
+        for model in gather(results.run, results.summary)
+        for evidence in model.tasks
+        if evidence.task == source.facts and model.model in source.labels
+    ]
 
 
 def over_relations(some: NDArray[np.float64], whole: NDArray[np.float64]) -> Estimate:
@@ -162,21 +173,6 @@ def over_relations(some: NDArray[np.float64], whole: NDArray[np.float64]) -> Est
     with np.errstate(invalid="ignore", divide="ignore"):
         draws = (weights @ some) / (weights @ whole)
     return expanded_interval(float(some.sum() / whole.sum()), draws, clusters=int((whole > 0).sum()))
-
-
-def taught(subject: Subject) -> set[str]:
-    """Return the items whose statements are in the calibration text of the run."""
-    loaded = load(subject.model)
-    recorded = subject.results.run.study.settings["calibration"]
-    settings = CalibrationSettings(**{name: value for name, value in recorded.items() if name != "sha256"})
-    read = [row.tolist() for call in calibration_calls(loaded, settings) for row in call["input_ids"]]
-    texts = {" ".join(loaded.tokenizer.convert_ids_to_tokens(row)) for row in read}
-    found = set()
-    for item in load_task(subject.evidence.task).items:
-        statement = loaded.tokenizer.tokenize(item.cloze.filled(item.choices[item.gold[0]]))
-        if any(" ".join(statement) in text for text in texts):
-            found.add(item.id)
-    return found
 
 
 def outcomes(results: Results) -> pd.DataFrame:

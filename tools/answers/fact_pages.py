@@ -8,10 +8,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import statsmodels.formula.api as smf
-from evidence import Subject, over_relations, taught
+from evidence import Subject, over_relations
 from numpy.typing import NDArray
-from text import Page, joined, listed, number, paragraph, points, table
+from text import Page, number, paragraph, points, stacked, table
 
+from forgetmeter.basics.plural import joined
 from forgetmeter.results.foretelling import Foretold, foretold
 from forgetmeter.results.ledger import FATES
 from forgetmeter.specs.recipe import BASELINE
@@ -34,18 +35,16 @@ _METHODS = {
 
 
 def cheap_numbers(models: Sequence[Subject]) -> Page:
-    """Whether perplexity, divergence and accuracy foretell what is retained."""
+    """Whether divergence and perplexity foretell what is retained."""
     found = {each.label: _foretold(each) for each in models}
     names = dict.fromkeys(name for by_name in found.values() for name in by_name)
     rows = []
     for name in names:
         cells = [found[each.label].get(name) for each in models]
-        rows.append(
-            [name, *(number(part) for cell in cells for part in _both(cell))],
-        )
+        rows.append([name, *(number(part) for cell in cells for part in _both(cell))])
     header = ["number", *(words for each in models for words in (each.label, "at equal size"))]
-    variants = listed([f"{len(each.recipes)} of the {each.label}" for each in models])
-    text = joined(
+    variants = joined([f"{len(each.recipes)} of the {each.label}" for each in models])
+    text = stacked(
         paragraph(
             f"""Spearman's rank correlation of each number with what is retained of the facts, over all variants of the
             run: {variants}. 1 means that the number ranks the variants as the retained facts do. *At equal size*:
@@ -105,7 +104,7 @@ def which_facts(models: Sequence[Subject]) -> Page:
         for each in models
     ]
     labels = [each.label for each in models]
-    text = joined(
+    text = stacked(
         "## Which facts go first",
         paragraph(
             """For each fact that the model knew: the share of the run's damaging variants (those that retain 5% to
@@ -199,13 +198,13 @@ def _fates(subject: Subject) -> Mapping[str, Estimate]:
 
 
 def _recovery(subject: Subject, recipe: str) -> Sequence[str]:
-    """Return what a training did, in percent of the facts forgotten before it: returned, lost anew, net, to chance."""
+    """Return what a training did, in percent of the facts forgotten before it: returned, lost anew, net."""
     before = recipe.removesuffix(_RECOVERY)
     if not {recipe, before} <= set(subject.recipes):
         return ("—", "—", "—")
     answers = subject.evidence.answers
     one, other = (answers.correct[answers.recipes.index(each)] for each in (before, recipe))
-    counted = answers.known & ~np.isin(answers.items.astype(str), sorted(taught(subject)))
+    counted = answers.known & ~np.isin(answers.items.astype(str), sorted(subject.taught))
     forgotten = subject.by_relation(counted & ~one)
     returned, lost = (subject.by_relation(marks) for marks in (counted & ~one & other, counted & one & ~other))
     parts = (returned, lost, returned - lost)
@@ -226,7 +225,7 @@ def agreement(models: Sequence[Subject]) -> Page:
         if any(cells):
             pairs.append([f"{first.label} · {second.label}", *map(number, cells)])
             between += [cell for cell in cells if cell is not None]
-    text = joined(
+    text = stacked(
         paragraph(
             """Each number is the number of facts that two variants both forget, beyond what is expected by chance,
             as a share of the most that is possible: 0 if the second one forgets as many facts of each relation at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-SCOPES = ("attention", "feed_forward", "overall")
 TENTHS = tuple(round(0.1 * each, 1) for each in range(1, 10))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from claims import Tested
 
+from forgetmeter.basics.plural import joined
 from forgetmeter.results.findings.finding import Verdict
 from forgetmeter.statistics.paired import Estimate
 
@@ -98,21 +99,16 @@ def bullets(*texts: str) -> str:
     )
 
 
-def joined(*blocks: str) -> str:
+def stacked(*blocks: str) -> str:
     """Return the blocks of a page; empty ones are left out."""
     return "\n\n".join(block for block in blocks if block)
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return words joined by commas and "and"."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _all(labels: Sequence[str], row: Sequence[Tested]) -> str:
     tested = [each for each in row if each.verdict != "not tested"]
     if len(labels) == len(tested) > 1:
         return f"all {len(labels)} models"
-    return listed([f"the {label}" for label in labels])
+    return joined([f"the {label}" for label in labels])
 
 
 LEGEND = paragraph(

@@ -35,7 +35,7 @@ from forgetmeter.checkpoints.written import Written
 from forgetmeter.compression.applying.compressor import checked_seed
 from forgetmeter.compression.applying.recipe_problems import needs_activations, recipe_problems
 from forgetmeter.compression.forms.weight import Weight, dropped_among
-from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.registry import drops_blocks, load_method
 from forgetmeter.config.study import CalibrationSettings
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
@@ -239,7 +239,7 @@ def _tokenizer_problem(checkpoint: Checkpoint) -> str | None:
 
 def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
     effects = _effects(request.recipe)
-    if any(load_method(step.method).declaration.kind == "blocks" for step in request.recipe.steps):
+    if drops_blocks(request.recipe):
         yield "Weights of dropped blocks count as zeros; they are not in the files."
     if any(each.tied_to is not None and request.recipe.selects(each) for each in source.checkpoint.matrices):
         yield "The head shared the weights of the embedding; now it has its own, which are stored as well."

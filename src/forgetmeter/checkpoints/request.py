@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 
+from forgetmeter.compression.registry import drops_blocks
 from forgetmeter.config.study import CalibrationSettings
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.specs.model_reference import ModelReference
@@ -67,7 +68,7 @@ def refusing_settings(request: CompressionRequest) -> Iterator[None]:
         raise
     except Exception as error:
         # transformers validates configurations, such as per-block settings, with several kinds of errors.
-        drops = any(step.method == "drop_layers" for step in request.recipe.steps)
+        drops = drops_blocks(request.recipe)
         what = f"cannot describe the blocks that '{request.recipe}' leaves" if drops else "is refused by transformers"
         instead = "choose another recipe" if drops else "correct it"
         raise UserError(

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, Protocol, overload
+from typing import Literal, Protocol, Self, overload
 
 import torch
 from torch import Tensor
@@ -172,6 +172,25 @@ class MatrixMethod(Method):
         return at_level
 
 
+@dataclass(frozen=True)
+class ActivationsMethod(Method):
+    """A method that works on the activations of the step's model, with all options or with some.
+
+    Attributes:
+        activations: The model with texts, if calibrated.
+    """
+
+    activations: Activations | None = field(default=None, kw_only=True)
+
+    def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
+        """True by default."""
+        return True
+
+    def calibrated(self, activations: Activations) -> Self:
+        """Return the method with its activations."""
+        return replace(self, activations=activations)
+
+
 class CompressLayer(Protocol):
     """A calibrated method: compresses one linear layer, given its inputs."""
 
@@ -188,26 +207,16 @@ class CompressLayer(Protocol):
 
 
 @dataclass(frozen=True)
-class CalibratedMethod(Method):
+class CalibratedMethod(ActivationsMethod):
     """A method that compresses linear layers block by block, by their inputs on calibration texts.
 
     Attributes:
         compress: Compresses one layer.
         has_products: Whether it needs ``InputMoments.products``.
-        activations: The model with texts, if calibrated.
     """
 
     compress: CompressLayer
     has_products: bool = False
-    activations: Activations | None = None
-
-    def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
-        """True."""
-        return True
-
-    def calibrated(self, activations: Activations) -> CalibratedMethod:
-        """Return the method with its activations."""
-        return replace(self, activations=activations)
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
         """Return a function that compresses block by block; levels share no work, as their inputs differ."""

@@ -92,6 +92,11 @@ def needs_texts(recipe: Recipe) -> bool:
     return False
 
 
+def drops_blocks(recipe: Recipe) -> bool:
+    """Return whether a step of a recipe drops whole blocks."""
+    return any(load_method(step.method).declaration.kind == "blocks" for step in recipe.steps)
+
+
 def packing_methods() -> Iterator[str]:
     """Yield the methods whose weights a checkpoint can store as packed integers; broken plug-ins are left out."""
     for name in METHODS.entries():

@@ -128,17 +128,20 @@ def area_weights(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
-def interpolation_weights(places: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the weight of each point of a curve in the mean over a grid, where the curve is interpolated linearly.
+def curve_weights(amounts: Mapping[str, float], grid: NDArray[np.float64]) -> tuple[float, Mapping[str, float]]:
+    """Return the weights of the uncompressed model and of each recipe in the mean of a curve over a grid.
 
     Args:
-        places: Where the points lie, in any order, shape ``(points,)``.
-        grid: Where the curve is read, shape ``(numbers,)``; beyond the last point, it is that point's value.
+        amounts: Where each recipe lies on the curve, in any order; the uncompressed model is at 0.
+        grid: Where the curve is read, shape ``(amounts,)``; beyond the last recipe, it is that recipe's value.
     """
+    places = np.asarray([0.0, *amounts.values()])
     order = np.argsort(places, kind="stable")
     # Interpolation is linear in the curve's values, so the weight of each is the mean of its hat function.
-    hats = [np.interp(grid, places[order], (order == member).astype(float)).mean() for member in range(len(places))]
-    return np.asarray(hats)
+    first, *shares = (
+        float(np.interp(grid, places[order], (order == member).astype(float)).mean()) for member in range(len(places))
+    )
+    return first, dict(zip(amounts, shares, strict=True))
 
 
 def _levels(group: tuple[Treatment, ...]) -> NDArray[np.float64]:

@@ -15,8 +15,6 @@ from transformers.utils import chat_template_utils
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.probes.lm_eval.prompting import ChatTemplate
 
-TODAY = datetime(2024, 7, 26)
-"""What templates are told is the time: that of Llama 3's templates, if they are told none."""
 _OTHER = "\nAnd another thing?"
 
 Message = dict[str, str]
@@ -99,14 +97,16 @@ class TokenizersTemplate:
 
 
 class _FixedClock(datetime):
+    """Always says the day that Llama 3's templates assume if they are told none."""
+
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:  # noqa: ARG003 - of datetime
-        return cls(*TODAY.timetuple()[:6])
+        return cls(2024, 7, 26)
 
 
 @contextmanager
 def _stopped_clock() -> Iterator[None]:
-    """Have templates told that it is ``TODAY``; transformers has no argument for it."""
+    """Have templates always told the same day; transformers has no argument for it."""
     own = chat_template_utils.datetime
     chat_template_utils.datetime = _FixedClock
     try:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from forgetmeter.basics.plural import counted, listed
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.registry import declared_problems, load_method
+from forgetmeter.compression.registry import declared_problems, drops_blocks, load_method
 from forgetmeter.compression.surgery.block_dropping import drop_blocks
 from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import left_alone
@@ -245,7 +245,7 @@ def _drop_problems(
     recipe: Recipe, model: PreTrainedModel, originals: Callable[[], Mapping[Matrix, Weight]]
 ) -> Iterator[str]:
     """Report blocks that the model's configuration cannot lose, and steps whose blocks earlier ones drop."""
-    if any(load_method(step.method).declaration.kind == "blocks" for step in recipe.steps):
+    if drops_blocks(recipe):
         try:
             drop_blocks(model, dropped_blocks(recipe, originals()))()
         except UserError as error:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.calibrated.activations import Activations
 from forgetmeter.compression.forms.dropped_weight import DroppedWeight
 from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.method import AtLevel, Method, Options
+from forgetmeter.compression.method import ActivationsMethod, AtLevel, Options
 from forgetmeter.specs.method import MethodDeclaration, Option, Pools
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import MATRICES, Block, Matrix
@@ -19,26 +18,17 @@ _WHOLE = {("attention", "query"), ("attention", "output"), ("feed_forward", "up"
 
 
 @dataclass(frozen=True)
-class DropLayers(Method):
+class DropLayers(ActivationsMethod):
     """Removes blocks from the model, with their norms and biases.
 
     Removes ``round(level * blocks)`` of the scope's blocks per stack: the last ones, or those of least influence
     (1 - the cosine similarity of a block's input and output). A scope of some layers at level 1 drops exactly these.
     Each stack keeps at least one block.
-
-    Attributes:
-        activations: What the blocks compute, if calibrated.
     """
-
-    activations: Activations | None = None
 
     def needs_activations(self, options: Options) -> bool:
         """Whether blocks are chosen by influence."""
         return options["by"] == "influence"
-
-    def calibrated(self, activations: Activations) -> DropLayers:
-        """Return the method with the activations that show the influence of each block."""
-        return replace(self, activations=activations)
 
     def problems(
         self, matrices: Sequence[Matrix], level: Level | None, options: Options, *, model: Sequence[Matrix]

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.calibrated.activations import Activations
 from forgetmeter.compression.calibrated.distillation import Training, distilled
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
-from forgetmeter.compression.method import AtLevel, Method, Options
+from forgetmeter.compression.method import ActivationsMethod, AtLevel, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
 
 
 @dataclass(frozen=True)
-class Recovery(Method):
-    """Trains what earlier steps left.
-
-    Attributes:
-        activations: The model with texts, if calibrated.
-    """
-
-    activations: Activations | None = None
-
-    def needs_activations(self, options: Options) -> bool:  # noqa: ARG002
-        """True: it is trained on the calibration texts."""
-        return True
-
-    def calibrated(self, activations: Activations) -> Recovery:
-        """Return the method with its activations."""
-        return replace(self, activations=activations)
+class Recovery(ActivationsMethod):
+    """Trains what earlier steps left, on the calibration texts."""
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
         """Return a function that trains all units together; there is no level."""

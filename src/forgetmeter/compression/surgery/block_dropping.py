@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -144,22 +144,17 @@ def _keep_relative_positions(first: nn.Module, heir: nn.Module, undoing: ExitSta
 
 
 def _counts(model: PreTrainedModel, path: str, length: int) -> list[tuple[Any, str]]:
-    found = list(_found_counts(model, path, length))
-    if not found:
-        # As for the groups of ALBERT, each of which is run several times.
-        raise ValueError("no setting is their number")
-    return found
-
-
-def _found_counts(model: PreTrainedModel, path: str, length: int) -> Iterator[tuple[Any, str]]:
+    found = []
     for config in _configs(model, path):
         stack = next((name for name in _COUNTS if name in path.split(".")), None)
         names = _COUNTS[stack] if stack is not None and config.is_encoder_decoder else ()
         name = next((name for name in names if hasattr(config, name)), "num_hidden_layers")
         # xLSTM's is the second one.
-        for each in (name, "num_blocks"):
-            if getattr(config, each, None) == length:
-                yield config, each
+        found += [(config, each) for each in (name, "num_blocks") if getattr(config, each, None) == length]
+    if not found:
+        # As for the groups of ALBERT, each of which is run several times.
+        raise ValueError("no setting is their number")
+    return found
 
 
 def _configs(model: PreTrainedModel, path: str) -> list[Any]:

@@ -20,6 +20,7 @@ from forgetmeter.results.findings.finding import Finding, ModelResult, Verdict
 from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.statistics.correction import holm_corrected
+from forgetmeter.statistics.paired import Estimate
 
 FINDINGS = (
     at_equal_level.OVERALL_HURTS_MOST,
@@ -48,25 +49,31 @@ def _with_verdicts(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     found = []
     for finding in findings:
         results = tuple(_judged(result, next(corrected), finding.claim.threshold) for result in finding.results)
-        found.append(replace(finding, results=results, verdict=_overall([result.verdict for result in results])))
+        found.append(replace(finding, results=results, verdict=overall_verdict([result.verdict for result in results])))
     return tuple(found)
 
 
 def _judged(result: ModelResult, p_holm: float | None, threshold: float) -> ModelResult:
     if result.effect is None or p_holm is None:
         return result
-    verdict: Verdict = "inconclusive"
     effects = [task.effect for task in result.tasks if task.effect is not None]
-    if p_holm >= SIGNIFICANT:
-        pass
-    elif result.effect.low > threshold and not any(effect.high < threshold for effect in effects):
-        verdict = "supported"
-    elif result.effect.high < threshold and not any(effect.low > threshold for effect in effects):
-        verdict = "contradicted"
+    verdict = verdict_on(result.effect, p_holm, threshold)
+    if (verdict == "supported" and any(effect.high < threshold for effect in effects)) or (
+        verdict == "contradicted" and any(effect.low > threshold for effect in effects)
+    ):
+        verdict = "inconclusive"
     return replace(result, p_holm=p_holm, verdict=verdict)
 
 
-def _overall(verdicts: Sequence[Verdict]) -> Verdict:
+def verdict_on(effect: Estimate, p_holm: float, threshold: float = 0.0) -> Verdict:
+    """Return the verdict on an effect: clear if its corrected p-value and its whole interval are."""
+    if p_holm < SIGNIFICANT and effect.low > threshold:
+        return "supported"
+    return "contradicted" if p_holm < SIGNIFICANT and effect.high < threshold else "inconclusive"
+
+
+def overall_verdict(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict over models: that of the clear ones if they agree."""
     given = set(verdicts)
     if "supported" in given and "contradicted" not in given:
         return "supported"

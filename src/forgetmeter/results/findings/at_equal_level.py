@@ -11,14 +11,13 @@ from forgetmeter.results.findings.finding import Claim
 from forgetmeter.results.treatments import ATTENTION, BOTH, FEED_FORWARD, HEAD, Treatment, scope_groups
 
 
-def _mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:
+def mean_difference(evidence: Evidence, pairs: Sequence[tuple[str, str]], *, detail: str = "") -> Effect:
     """Return the mean over pairs of the first recipe's retained share minus the second one's."""
     coefficients: dict[str, float] = {}
     for better, worse in pairs:
         coefficients[better] = coefficients.get(better, 0.0) + 1 / len(pairs)
         coefficients[worse] = coefficients.get(worse, 0.0) - 1 / len(pairs)
-    value, draws = evidence.draws.contrast(coefficients)
-    return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
+    return Effect.of(evidence, coefficients, detail=detail)
 
 
 def _attention_over_feed_forward(evidence: Evidence, treatments: Sequence[Treatment], *, missing: str) -> Effect | str:
@@ -26,7 +25,7 @@ def _attention_over_feed_forward(evidence: Evidence, treatments: Sequence[Treatm
     groups = scope_groups(treatments, (ATTENTION, FEED_FORWARD))
     if not groups:
         return missing
-    return _mean_difference(evidence, [(group[ATTENTION], group[FEED_FORWARD]) for group in groups])
+    return mean_difference(evidence, [(group[ATTENTION], group[FEED_FORWARD]) for group in groups])
 
 
 def _overall(evidence: Evidence) -> Effect | str:
@@ -37,7 +36,7 @@ def _overall(evidence: Evidence) -> Effect | str:
             "l1_unstructured:feed_forward:0.5 and l1_unstructured:overall:0.5"
         )
     effects = [
-        _mean_difference(evidence, [(group[scope], group[BOTH]) for group in groups], detail=f"decided by {scope}")
+        mean_difference(evidence, [(group[scope], group[BOTH]) for group in groups], detail=f"decided by {scope}")
         for scope in (ATTENTION, FEED_FORWARD)
     ]
     return replace(min(effects, key=lambda effect: effect.value), trials=len(effects))
@@ -89,7 +88,7 @@ def _structured_head(evidence: Evidence) -> Effect | str:
     ]
     if not pairs:
         return "needs structured and unstructured pruning of the head at one level, as in preset:paper/final_layer"
-    return _mean_difference(evidence, pairs)
+    return mean_difference(evidence, pairs)
 
 
 STRUCTURED_FINAL_LAYER = ClaimTest(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forgetmeter.results.findings.effect import ClaimTest, Effect
 from forgetmeter.results.findings.evidence import Evidence
 from forgetmeter.results.findings.finding import Claim
-from forgetmeter.results.retained_curve import interpolation_weights
+from forgetmeter.results.retained_curve import curve_weights
 from forgetmeter.results.treatments import ATTENTION, FEED_FORWARD, Treatment, curves
 
 _POINTS = 10
@@ -39,32 +38,38 @@ def _effect(evidence: Evidence) -> Effect | str:
     ]
     if not pairs:
         return "needs pruning of both attention and feed_forward by one method"
+    amounts = {recipe: float(number) for recipe, number in evidence.removed.items()}
+    recipes = [([each.recipe for each in one], [each.recipe for each in other]) for one, other in pairs]
+    coefficients, constant, most = at_equal_amounts(recipes, amounts)
+    return Effect.of(evidence, coefficients, constant, detail=f"up to {most:,.0f} weights removed")
+
+
+def at_equal_amounts(
+    pairs: Sequence[tuple[Sequence[str], Sequence[str]]], amounts: Mapping[str, float]
+) -> tuple[Mapping[str, float], float, float]:
+    """Return the mean of what one curve of each pair retains minus the other, at equal amounts of something.
+
+    The amounts are ten evenly spaced ones, up to the largest that both curves of a pair reach.
+
+    Args:
+        pairs: The recipes of each curve.
+        amounts: Amounts by recipe; the uncompressed model's is 0.
+
+    Returns:
+        Weights by recipe, a constant, and the largest amount.
+    """
     coefficients: dict[str, float] = {}
     constant, most = 0.0, 0.0
-    for attention, feed_forward in pairs:
-        reach = min(max(_removed(group, evidence)) for group in (attention, feed_forward))
+    for pair in pairs:
+        reach = min(max(amounts[recipe] for recipe in curve) for curve in pair)
         grid = reach * np.arange(1, _POINTS + 1) / _POINTS
         most = max(most, reach)
-        for group, sign in ((attention, 1), (feed_forward, -1)):
-            first, weights = _weights(group, grid, evidence)
+        for curve, sign in zip(pair, (1, -1), strict=True):
+            first, weights = curve_weights({recipe: amounts[recipe] for recipe in curve}, grid)
             constant += sign * first / len(pairs)
             for recipe, weight in weights.items():
                 coefficients[recipe] = coefficients.get(recipe, 0.0) + sign * weight / len(pairs)
-    value, draws = evidence.draws.contrast(coefficients, constant)
-    detail = f"up to {most:,.0f} weights removed"
-    return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
-
-
-def _removed(group: Sequence[Treatment], evidence: Evidence) -> list[float]:
-    return [float(evidence.removed[each.recipe]) for each in group]
-
-
-def _weights(
-    group: Sequence[Treatment], grid: NDArray[np.float64], evidence: Evidence
-) -> tuple[float, Mapping[str, float]]:
-    """Return the weights of the unpruned model and of each recipe in the mean of a curve over a grid."""
-    first, *shares = interpolation_weights(np.asarray([0.0, *_removed(group, evidence)]), grid)
-    return float(first), {each.recipe: float(share) for each, share in zip(group, shares, strict=True)}
+    return coefficients, constant, most
 
 
 TEST = ClaimTest(CLAIM, _effect)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,18 @@ class Effect:
     recipes: tuple[str, ...]
     detail: str = ""
     trials: int = 1
+
+    @classmethod
+    def of(
+        cls, evidence: Evidence, coefficients: Mapping[str, float], constant: float = 0.0, *, detail: str = ""
+    ) -> Effect:
+        """Return a weighted sum of retained shares plus a constant.
+
+        Args:
+            coefficients: Weights by recipe.
+        """
+        value, draws = evidence.draws.contrast(coefficients, constant)
+        return cls(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ CLAIM = Claim(
 )
 
 
-def _effect(evidence: Evidence) -> Effect | str:
-    scopes = (ATTENTION, FEED_FORWARD, BOTH)
+def fall_past_half(evidence: Evidence, scopes: Sequence[str] = (ATTENTION, FEED_FORWARD, BOTH)) -> Effect | str:
+    """Return the effect over some scopes, or what is missing for it."""
     wanted = [each for each in evidence.pruned if each.place in scopes]
     usable = [group for group in curves(wanted).values() if _has_both_sides(group)]
     if not usable:
@@ -38,14 +38,13 @@ def _effect(evidence: Evidence) -> Effect | str:
         coefficients[half.recipe] = past + before
         coefficients[last.recipe] = -past
         constant -= before
-    value, draws = evidence.draws.contrast(coefficients, constant)
     highest = max(float(group[-1].level or 0) for group in usable)
     detail = f"{counted(len(usable), 'curve')}, up to {highest:.0%}"
-    return Effect(value, draws, evidence.draws.clusters, tuple(coefficients), detail)
+    return Effect.of(evidence, coefficients, constant, detail=detail)
 
 
 def _has_both_sides(group: Sequence[Treatment]) -> bool:
     return any(each.level == HALF for each in group) and float(group[-1].level or 0) > HALF
 
 
-TEST = ClaimTest(CLAIM, _effect)
+TEST = ClaimTest(CLAIM, fall_past_half)
