@@ -712,7 +712,7 @@ def test_a_cell_without_a_single_number_has_failed(study: dict[str, Any], llama_
     progress = Remembering()
     finished = run(study | {"models": [str(broken)], "recipes": ["baseline"]}, progress=progress)
     assert [failure.task for failure in finished.failures] == ["made_up", "made_up_2"]
-    assert "none of the 30 answers is a number: the model's logits are NaN or infinite" in progress.failed[0]
+    assert "the scores of all 30 answers are NaN or infinite, as the model's logits are" in progress.failed[0]
 
 
 def test_answers_that_are_not_numbers_are_wrong_and_counted(

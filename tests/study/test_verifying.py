@@ -74,7 +74,7 @@ def test_what_was_written_holds(run) -> None:
     assert found.holds == (
         "every file is as it was written",
         "the numbers of 6 cells follow from the answers",
-        "1 model is what was evaluated",
+        "1 model has the recorded hash",
     )
 
 

@@ -64,7 +64,7 @@ class CellAnswers:
         """
         broken, scored = not_numbers(self._answers)
         if scored and broken == scored:
-            raise NotNumbersError(f"none of the {scored} answers is a number: the model's logits are NaN or infinite")
+            raise NotNumbersError(f"the scores of all {scored} answers are NaN or infinite, as the model's logits are")
         start = time.perf_counter()
         judgement = judged(self._task, self._answers)
         self._judge_seconds = time.perf_counter() - start

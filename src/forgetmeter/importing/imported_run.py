@@ -23,9 +23,9 @@ from forgetmeter.specs.model_reference import ModelReference, answers_reference
 from forgetmeter.specs.recipe import Recipe
 
 _MOST = 4
-"""Tasks that messages name as examples."""
+"""The largest number of tasks that a message names."""
 _ROUNDING = 1e-3
-"""A log-likelihood may exceed 0 by as much after rounding."""
+"""A log-likelihood may exceed 0 by this much after rounding."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ImportedVariant:
 
     @property
     def content(self) -> str:
-        """Hash of its name and answers: variants may give the same answers."""
+        """Hash of its name and answers; two variants may give the same answers."""
         digest = hashlib.sha256(self.name.encode())
         for task, judgement in self.judgements.items():
             for each in judgement.outcomes:
@@ -74,7 +74,7 @@ class ImportedRun:
 
     Attributes:
         tasks: The tasks that the baseline and at least one candidate answered.
-        choices: What the answers were judged by, if that was chosen; part of the run's identity.
+        choices: How the answers are judged, if that was chosen; part of the run's identity.
     """
 
     tasks: tuple[ImportedTask, ...]
@@ -123,7 +123,7 @@ def write_imported(run: ImportedRun, output: str) -> tuple[Failure, ...]:
 def _write_cell(store: RunStore, cell: Cell, one: ImportedVariant) -> None:
     judgement, broken = one.judgements[cell.task], one.not_numbers.get(cell.task, 0)
     if broken and broken == len(judgement.outcomes):
-        store.write_failure(cell, f"none of the {broken} answers is a number", "")
+        store.write_failure(cell, f"the scores of all {broken} answers are NaN or infinite", "")
         return
     facts = {
         "metrics": dict(judgement.metrics),
@@ -172,7 +172,7 @@ def _document(run: ImportedRun, plan: Plan) -> dict[str, Any]:
 
 
 def is_above_0(loglikelihood: float) -> bool:
-    """Return whether a number cannot be the logarithm of a probability; infinity and NaN are not numbers."""
+    """Return whether a number cannot be the logarithm of a probability; ``False`` for infinity and NaN."""
     return _ROUNDING < loglikelihood < math.inf
 
 

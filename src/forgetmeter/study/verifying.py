@@ -97,7 +97,7 @@ def verify(
     problems += changed
     unchecked += missing.values()
     if found and not changed:
-        holds.append(f"{counted(found, 'model')} {'is' if found == 1 else 'are'} what was evaluated")
+        holds.append(f"{counted(found, 'model')} {'has' if found == 1 else 'have'} the recorded hash")
     left = len(unchecked)
     if sample and problems:
         unchecked.append("a sample of the answers, because of what does not hold")

@@ -307,7 +307,7 @@ def test_answers_that_are_not_numbers(logs: tuple[Path, Path], tmp_path: Path) -
     assert (cell.items, cell.not_numbers) == (15, 2)
     assert results.outcomes.query("recipe == @cell.recipe")["correct"].tolist()[:2] == [False, False]
     (failure,) = results.summary.failures
-    assert failure.error == "none of the 15 answers is a number"
+    assert failure.error == "the scores of all 15 answers are NaN or infinite"
 
 
 def test_one_checkpoint_loaded_in_two_ways_has_two_names(logs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -193,6 +193,22 @@ def test_deberta_without_its_own_head_multiplies_by_its_embedding() -> None:
     assert not bool((logits[..., 8] == 0).any())
 
 
+def test_mobileberts_head_has_two_weights_that_it_multiplies_by_itself() -> None:
+    model = CONFIGURATIONS["mobilebert as encoder"].model()
+    head = {each.parameter: each for each in weight_map(model) if each.role == Role("head")}
+    assert {name: each.form for name, each in head.items()} == {
+        "cls.predictions.decoder.weight": "tensor",
+        "cls.predictions.dense.weight": "transposed",
+    }
+    before = logits_of(model)
+    with torch.no_grad():
+        model.get_parameter("cls.predictions.dense.weight")[:, 7] = 0
+        model.get_parameter("cls.predictions.decoder.weight")[7] = 0
+        model.cls.predictions.decoder.bias.zero_()
+    assert bool((logits_of(model)[..., 7] == 0).all())
+    assert not bool((before[..., 7] == 0).any())
+
+
 def test_ignored_weights_give_a_reason() -> None:
     assert set(left_alone(skeleton("deberta_v2")).values()) == {OTHER_EMBEDDING, CONVOLUTION}
     assert left_alone(skeleton("t5"))["encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]

@@ -69,6 +69,18 @@ def test_the_majority_answer_is_that_of_the_relation() -> None:
     assert found.chance.tolist() == [0.5] * 7
 
 
+@pytest.mark.parametrize(("items", "expected"), [(19, 1.0), (20, np.nan)])
+def test_a_position_that_is_always_right_is_no_majority_answer(items: int, expected: float) -> None:
+    # SciQ's right answer is the last of four, TruthfulQA's the first.
+    found = baselines_of(gold=[[3]] * items, choices=[4] * items)
+    assert majority(found) == pytest.approx([expected] * items, nan_ok=True)
+
+
+def test_an_answer_that_is_always_right_in_a_relation_is_one() -> None:
+    found = baselines_of(gold=[[3]] * 30, choices=[4] * 30, among="candidates", relation=["P1"] * 30)
+    assert majority(found) == [1] * 30
+
+
 def test_a_relations_answers_have_a_majority_even_where_any_word_could_be_given() -> None:
     found = baselines_of(gold=[[4], [4], [0]], choices=[9] * 3, among="vocabulary", relation=["P1"] * 3)
     assert majority(found) == [1, 1, 0]

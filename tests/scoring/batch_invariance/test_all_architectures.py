@@ -34,7 +34,7 @@ LESS = {
         "marian mbart minimax mpt mvp nemotron_h olmo_hybrid openai-gpt pegasus plbart qwen3_5_moe_text "
         "qwen3_5_text qwen3_next qwen4_exp_text recurrent_gemma reformer rwkv xlstm zamba zamba2 zaya"
     ),
-    "equal lengths": "convbert fnet funnel nystromformer yoso",
+    "equal lengths": "convbert fnet funnel mobilebert nystromformer yoso",
 }
 """Architectures that share less than others of their family (for decoders: rows with branches)."""
 LESS_VARIANTS = {
@@ -54,7 +54,6 @@ REFUSED = {
     "bert with is_decoder=False": "depend on later tokens",
     "prophetnet as decoder": "output head cannot be read at single positions",
     "prophetnet as encoder-decoder": "output head cannot be read at single positions",
-    "mobilebert as encoder": "output head cannot be read at single positions",
     "xmod as decoder": "does not run on token ids alone.*Input language unknown",
     "xmod as encoder": "does not run on token ids alone.*Input language unknown",
 }

@@ -1,4 +1,4 @@
-"""SmoothQuant: dynamic 8-bit quantization, after large inputs were scaled down and their weights up."""
+"""SmoothQuant: dynamic 8-bit quantization, after scaling large inputs down and their weights up."""
 
 from __future__ import annotations
 

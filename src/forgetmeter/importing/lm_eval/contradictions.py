@@ -19,7 +19,7 @@ class Contradictions:
 
     Attributes:
         reasons: For each variant, why documents are left out.
-        notes: For each variant, a sentence on documents that are kept, as there are too many for errors, if it has
+        notes: For each variant, a sentence on documents that are kept, as there are too many to be errors, if it has
             such documents; otherwise empty.
     """
 
@@ -30,7 +30,7 @@ class Contradictions:
 def contradictions(
     task: str, metric: str, variants: Sequence[Mapping[Key, Sample]], found: Sequence[frozenset[Key]]
 ) -> Contradictions:
-    """Return what follows from contradictions: a few are errors, and many mean that the metric is computed otherwise.
+    """Return what follows from contradictions: a few are errors, and many mean that the metric is computed differently.
 
     Args:
         task: The task.
@@ -53,7 +53,7 @@ def _note(task: str, metric: str, samples: Mapping[Key, Sample], contradicted: f
     ids = [sample.doc_id for key, sample in samples.items() if key in contradicted]
     return (
         f"{task}: {metric} does not follow from the log-likelihoods in {len(ids):,} of "
-        f"{counted(len(samples), 'document')} ({named(task, ids)}); right and wrong are as logged, and predictions, "
+        f"{counted(len(samples), 'document')} ({named(task, ids)}); correct is as logged, and predictions, "
         "ranks and margins of all variants are unknown"
     )
 

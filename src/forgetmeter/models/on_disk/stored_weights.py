@@ -1,6 +1,6 @@
 """Checks that a checkpoint's tensors match its configuration: plain numbers, or quantized by a known method.
 
-Low-bit weights read as plain numbers would give a model that answers noise.
+Low-bit weights read as plain numbers would give a model that puts out noise.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from forgetmeter.models.roles.output_head import find_head
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
 _SPARSE_FORMATS = ("sparse-bitmask", "sparse-24-bitmask", "marlin-24")
-# Modules that compute nothing on the way from a text to the logits: other heads, and towers for other modalities.
+# Modules that play no part in computing logits from a text: other heads, and towers for other modalities.
 _TOWERS = r"(vision|visual|image|img|video|audio|speech|mm|multi_?modal|talker|token2wav|code2wav|mtp)\w*"
 _TOWER = re.compile(rf"(^|\.){_TOWERS}\.")
 _ASIDE = re.compile(
@@ -169,8 +169,8 @@ def refuse_unread_tensors(
     """Refuse a checkpoint with tensors that the model does not use, such as scales, a bias or another embedding.
 
     The same holds for more blocks or experts than the configuration counts. Other heads and towers for other modalities
-    are harmless and ignored, as is what the model computes from its configuration. But a matrix as large as the
-    embedding is the model's own head, under another name, if the model would use its embedding instead.
+    are harmless and ignored, as is what the model computes from its configuration. But if the model ties its head
+    to its embedding, a matrix of that shape is the model's own head under another name.
 
     Raises:
         UserError: There is such a tensor.
@@ -254,9 +254,9 @@ def refuse_doubled_tensors(placed: Iterable[PlacedTensor], model: PreTrainedMode
 
 
 def tie_copies(placed: Iterable[PlacedTensor], model: PreTrainedModel) -> None:
-    """Tie layers that share a weight of which the checkpoint has equal copies, in a model on the ``meta`` device.
+    """Tie layers whose shared weight the checkpoint stores as identical copies, in a model on the ``meta`` device.
 
-    There, transformers cannot compare the copies, and leaves them apart. Copies of embeddings stay apart.
+    There, transformers cannot compare the copies, and leaves them untied. Copies of embeddings stay untied.
     """
     headers = {each.key: each.header for each in placed}
     embedding = model.get_input_embeddings().weight

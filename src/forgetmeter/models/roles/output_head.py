@@ -50,6 +50,18 @@ def find_head(model: PreTrainedModel) -> Head | None:
     return Head(f"{names[module]}.weight", module, tied_to)
 
 
+def rest_of_head(head: Head, model: PreTrainedModel) -> str | None:
+    """Return the name of the weight, transposed, that MobileBERT's head has beside its own.
+
+    The model multiplies by both without calling their layers. Other models have none.
+    """
+    path = head.parameter.rpartition(".")[0].rpartition(".")[0]
+    for name, each in model.get_submodule(path).named_children():
+        if isinstance(each, nn.Linear) and each.in_features == head.module.out_features:
+            return f"{path}.{name}.weight"
+    return None
+
+
 def _output_layer(model: PreTrainedModel) -> nn.Module | None:
     """Return the layer that predicts tokens; that of a whole language model inside a wrapper (Nemotron-H Omni)."""
     inner = [part for part in model.children() if isinstance(part, PreTrainedModel)]

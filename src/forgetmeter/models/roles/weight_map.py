@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.roles.fused_layouts import bare_form, fused_parts, gate_and_up
-from forgetmeter.models.roles.output_head import Head, find_head
+from forgetmeter.models.roles.output_head import Head, find_head, rest_of_head
 from forgetmeter.models.roles.role_names import role_inside_block, role_outside_blocks
 from forgetmeter.specs.ranges import Ranges, count
 from forgetmeter.specs.role import AttentionKind, Form, Matrix, Part, Role, Stack
@@ -143,6 +143,7 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
     head = find_head(model)
     if head is not None and is_quantized(head.module.weight):
         head = None
+    rest = None if head is None else rest_of_head(head, model)
     only_stack, config, tower = _only_stack(model), text_config(model), _text_tower(model)
     embedding = _token_embedding(model)
     matrices: list[Matrix] = []
@@ -172,7 +173,10 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
     reasons.update((each.parameter, NOT_USED) for each in matrices if each.layer in not_run)
     matrices = [each for each in matrices if each.parameter not in reasons]
     if head is not None:
-        matrices.append(_head_matrix(head, model, only_stack or "decoder"))
+        whole = _head_matrix(head, model, only_stack or "decoder")
+        parts = [replace(each, role=whole.role, form="transposed") for each in matrices if each.parameter == rest]
+        matrices = [each for each in matrices if each.parameter != rest]
+        matrices += [replace(whole, form="tensor"), *parts] if parts else [whole]
     return tuple(matrices), reasons
 
 

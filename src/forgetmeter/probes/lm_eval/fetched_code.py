@@ -25,8 +25,8 @@ def without_fetched_code(task: str) -> Iterator[None]:
         UserError: The task asked for it.
     """
     refused = UserError(
-        f"task '{task}' loads a model or tokenizer that needs custom code, which is never run; name one "
-        "without custom code in its definition, or choose another task"
+        f"task '{task}' loads a model or tokenizer that needs custom code, which is never run; in the task's "
+        "definition, name one without custom code, or choose another task"
     )
     with _without_fetched_metrics(task), without_own_code() as refusals:
         try:
@@ -43,7 +43,8 @@ def without_fetched_code(task: str) -> Iterator[None]:
 def _without_fetched_metrics(task: str) -> Iterator[None]:
     """Refuse ``evaluate.load``, which also runs ``./NAME/NAME.py`` of the current directory.
 
-    The library itself, which takes seconds to import, is replaced: lm-eval and its tasks use nothing else of it.
+    Unless already imported, the library, which takes seconds to import, is replaced by a stub: lm-eval and its tasks
+    use nothing else of it.
 
     Raises:
         UserError: It was called.

@@ -40,7 +40,7 @@ def gate(
         max_divergence: Largest acceptable mean divergence from the baseline, in nats.
         min_agreement: Smallest acceptable share of tokens whose most likely next token is the baseline's.
         max_size: Largest acceptable size: a share of the original's, or bytes such as ``200MB``.
-        tasks: The tasks on which drop, retained share and accuracy are limited; all by default.
+        tasks: The tasks to which ``margin``, ``min_retained`` and ``min_accuracy`` apply; all by default.
         recipes: The recipes or candidates to check; all of the run by default.
 
     Returns:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 _EVERYWHERE = ""
+_FEW = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ class ItemBaselines:
         """Return 1 for each item whose right answer is the majority answer, else 0, shape ``(items,)``.
 
         The majority answer is the one that is most often right in the relation or, without relations, the position that
-        is most often right.
+        is most often right. Without relations, there is none if the same position is right in all of at least 20 items,
+        as in SciQ and TruthfulQA: the right answer was always written there, and prompts do not show it.
 
         Args:
             among: The items that count, shape ``(items,)``; others are NaN, and so are items without such an answer.
@@ -45,6 +47,9 @@ class ItemBaselines:
         found = np.full(len(self.right), np.nan)
         for place, group, gold in asked:
             found[place] = best[group] in gold
+        everywhere = [place for place, group, _ in asked if group == _EVERYWHERE]
+        if len(everywhere) >= _FEW and found[everywhere].all():
+            found[everywhere] = np.nan
         return found
 
 

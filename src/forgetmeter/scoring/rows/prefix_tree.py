@@ -23,7 +23,7 @@ class WantedSequence:
     """A token sequence to score.
 
     Attributes:
-        tokens: Token ids, context first; at least two.
+        tokens: Token ids, beginning with the prompt; at least two.
         start: Index of the first scored token, at least 1; all later tokens are scored too.
         ranks_vocabulary: Whether to rank the last token in the vocabulary instead.
         context: Index of the encoder's text; sequences with different texts share nothing.
@@ -80,7 +80,7 @@ def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
 def group_rows(rows: Sequence[TokenRow], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[TokenRow]]:
     """Group rows of similar length, longest first, into batches of at most ``batch_tokens`` tokens, padding included.
 
-    A longer row gets its own batch. So do branched rows, because the others need no attention mask.
+    A longer row gets its own batch. Branched rows are not mixed with others, which need no attention mask.
     """
     order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
     batch: list[TokenRow] = []

@@ -53,12 +53,17 @@ def read(model: PreTrainedModel, batch: Batch, forward: Forward) -> BatchReading
 
 def wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Tensor:
     """Return logits of shape ``(wanted, vocabulary)``."""
+    has_read = False
 
     # Only the head's input is reduced, so that anything the model does to logits afterwards still applies.
     def only_wanted(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        nonlocal has_read
+        has_read = True
         return (inputs[0][batch.rows, batch.places][None], *inputs[1:])
 
     def only_wanted_outputs(_: nn.Module, __: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+        nonlocal has_read
+        has_read = True
         return outputs[batch.rows, batch.places][None]
 
     head = model.get_output_embeddings()
@@ -71,9 +76,11 @@ def wanted_logits(model: PreTrainedModel, batch: Batch, forward: Forward) -> Ten
         # Other heads, such as dynamic int8, may not process positions independently.
         hook = head.register_forward_hook(only_wanted_outputs)
     try:
-        return forward(model, batch)[0]
+        logits = forward(model, batch)
     finally:
         hook.remove()
+    # MobileBERT multiplies by its head's weight without calling the head.
+    return logits[0] if has_read else logits[batch.rows, batch.places]
 
 
 def _read_tokens(logits: Tensor, batch: Batch) -> TokenReadings:
