@@ -109,7 +109,15 @@ def write_llama_gguf(
     writer.close()
 
 
-def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapping[str, float]) -> None:
+def write_model_gguf(
+    path: Path,
+    name: str,
+    model: PreTrainedModel,
+    stated: Mapping[str, float],
+    *,
+    tensors: Mapping[str, NDArray[np.float32] | None] | None = None,
+) -> None:
+    """Write a model of two blocks. ``tensors`` are added, or replace others; ``None`` leaves one out."""
     vocabulary = byte_level_tokens()
     architecture = next(kind for kind, value in gguf.MODEL_ARCH_NAMES.items() if value == name)
     names = gguf.get_tensor_name_map(architecture, model.config.num_hidden_layers)
@@ -130,11 +138,19 @@ def write_model_gguf(path: Path, name: str, model: PreTrainedModel, stated: Mapp
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
     writer.add_pad_token_id(1)
+    made: dict[str, NDArray[np.float32] | None] = {}
     for key, tensor in model.state_dict().items():
-        if not (key == "lm_head.weight" and model.config.tie_word_embeddings):
+        if key.endswith("gate_up_proj"):
+            for part, half in zip(("gate", "up"), tensor.chunk(2, dim=1), strict=True):
+                made[f"blk.{key.split('.')[2]}.ffn_{part}_exps.weight"] = half.numpy().copy()
+        elif not (key == "lm_head.weight" and model.config.tie_word_embeddings):
             # GGUF stores Gemma's norms plus one.
             values = tensor + 1 if name == "gemma2" and key.endswith("norm.weight") else tensor
-            writer.add_tensor(names.get_name(key, (".weight", ".bias")), values.numpy())
+            stored = names.get_name(key, (".weight", ".bias"))
+            made[f"{stored}.weight" if key.endswith("experts.down_proj") else stored] = values.numpy()
+    for stored, array in (made | dict(tensors or {})).items():
+        if array is not None:
+            writer.add_tensor(stored, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -6,6 +6,7 @@ Covers ``checkpoints.outputs``, ``checkpoints.in_memory`` and ``compression.surg
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from forgetmeter.checkpoints import compressing
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.surgery.block_dropping import remaining_settings
 from forgetmeter.errors import UserError
+from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.roles.weight_map import weight_map
 
 RECIPES = {
     "dense": ("l1_unstructured:overall:0.5", "round_to_nearest:overall:4+l1_unstructured:head:0.5"),
@@ -85,6 +88,28 @@ def test_weights_that_layers_share_are_written_once(copies: str, tmp_path: Path)
     compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "out", check=False)
     torch.testing.assert_close(logits_of(loaded(tmp_path / "out")), logits_of(in_memory(tmp_path / "source", recipe)))
     compress_checkpoint(str(tmp_path / "source"), recipe, tmp_path / "checked")
+
+
+@pytest.mark.parametrize(
+    "name", ["llama as decoder", "gpt2 as decoder", "t5 as encoder-decoder", "bart as encoder-decoder"]
+)
+def test_copies_of_an_embedding_are_one_weight(name: str, tmp_path: Path) -> None:
+    """Planned as it is loaded: transformers ties equal copies if the configuration ties the embeddings."""
+    model = CONFIGURATIONS[name].model()
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    model.save_pretrained(tmp_path / "once")
+    values = load_file(tmp_path / "once" / "model.safetensors")
+    every = {each: tensor.detach().clone() for each, tensor in model.named_parameters(remove_duplicate=False)}
+    assert len(every) > len(values)
+    shutil.copytree(tmp_path / "once", tmp_path / "twice")
+    save_file(every, tmp_path / "twice" / "model.safetensors", metadata={"format": "pt"})
+    once, twice = (weight_map(open_checkpoint(str(tmp_path / each)).skeleton) for each in ("once", "twice"))
+    assert once == twice
+    assert any(each.tied_to for each in twice)
+    recipe = "l1_unstructured:token_embedding:0.5"
+    compress_checkpoint(str(tmp_path / "twice"), recipe, tmp_path / "out")
+    torch.testing.assert_close(logits_of(loaded(tmp_path / "out")), logits_of(in_memory(tmp_path / "once", recipe)))
 
 
 def _must_not_be_reached(*_: object) -> None:

@@ -5,13 +5,16 @@ Covers ``models.from_gguf.settings``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFReader, dequantize
+from numpy.typing import NDArray
 from tiny_models import make_tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Qwen2Config
 from written_ggufs import write_gguf, write_llama_gguf, write_model_gguf
 
 from forgetmeter.errors import UserError
@@ -131,3 +134,46 @@ def test_the_real_gguf_is_dequantized_as_gguf_itself_does() -> None:
         expected = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type))
         assert torch.equal(loaded.model.state_dict()[ours], expected)
     assert not getattr(loaded.model, "is_quantized", False)
+
+
+def write_experts(path: Path, tensors: Mapping[str, NDArray[np.float32] | None] | None = None) -> PreTrainedModel:
+    """Write a mixture of experts; their width is the one that transformers assumes, as it does not read it."""
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "norm_topk_prob": True, "moe_intermediate_size": 768}
+    config = AutoConfig.for_model("qwen3_moe", vocab_size=len(make_tokenizer()), head_dim=8, **SMALL, **experts)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    stated = {
+        "expert_count": 4,
+        "expert_used_count": 2,
+        "attention.key_length": 8,
+        "attention.value_length": 8,
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "rope.freq_base": 10000.0,
+    }
+    write_model_gguf(path, "qwen3moe", model, stated, tensors=tensors)
+    return model
+
+
+def test_experts_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    model = write_experts(path)
+    tokens = torch.randint(2, model.config.vocab_size, (1, 40), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(load(str(path)).model(tokens).logits, model(tokens).logits)
+
+
+@pytest.mark.parametrize("part", ["gate", "up", "down"])
+def test_experts_without_one_of_their_matrices_are_refused(part: str, tmp_path: Path) -> None:
+    """Of the gate and the up projection, which it merges, transformers leaves a missing one at zero."""
+    path = tmp_path / "model.gguf"
+    write_experts(path, {f"blk.1.ffn_{part}_exps.weight": None})
+    with pytest.raises(UserError, match="lacks 1 weight, such as"):
+        open_checkpoint(str(path)).check()
+
+
+@pytest.mark.parametrize("name", ["blk.0.ffn_down_exps.bias", "blk.0.ffn_up_exps.scale", "blk.2.ffn_up_exps.weight"])
+def test_anything_else_of_experts_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    write_experts(path, {name: np.ones((4, 32), dtype=np.float32)})
+    with pytest.raises(UserError, match=rf"1 tensor that transformers ignores, such as {name}"):
+        open_checkpoint(str(path)).check()

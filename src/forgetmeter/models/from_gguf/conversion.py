@@ -15,7 +15,7 @@ from forgetmeter.models.from_gguf.reading import each_read_once
 from forgetmeter.models.location import Location
 from forgetmeter.models.safe_loading.pretrained import load_config, open_gguf
 
-_READER = 7
+_READER = 8
 """Part of the cached folders' names: increase it whenever a file is refused, or is read differently."""
 
 

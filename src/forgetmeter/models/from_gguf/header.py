@@ -28,6 +28,8 @@ from forgetmeter.models.safe_loading.settings import size_problems
 
 _VOCABULARY = "tokenizer.ggml."
 _HEAD = "output.weight"
+# The experts of a layer, which transformers knows without this suffix; it reads nothing else of them.
+_EXPERTS = re.compile(r"(blk\.\d+\.ffn_(?:gate|up|down)_exps)(?:\.weight)?")
 _OF_HEAD = re.compile(r"(^|\.)(cls|\w*head|\w*predictions?|lm_loss|generator\w*)(\.|$)")
 
 
@@ -124,7 +126,7 @@ def _refuse_unread(name: str, reader: GGUFReader, places: Mapping[str, str]) -> 
     Raises:
         UserError: There is such a tensor.
     """
-    unread = [tensor.name for tensor in reader.tensors if tensor.name not in places and not _is_merged(tensor.name)]
+    unread = [each.name for each in reader.tensors if each.name != _HEAD and _place(each.name, places) is None]
     if unread:
         raise UserError(
             f"model '{name}': the GGUF file holds {counted(len(unread), 'tensor')} that transformers ignores, such "
@@ -140,7 +142,8 @@ def _refuse_other_sizes(name: str, reader: GGUFReader, places: Mapping[str, str]
     """
     parameters = dict(model.named_parameters())
     for tensor in reader.tensors:
-        parameter = None if _is_merged(tensor.name) else parameters.get(places[tensor.name])
+        is_merged = tensor.name == _HEAD or _EXPERTS.fullmatch(tensor.name)
+        parameter = None if is_merged else parameters.get(places[tensor.name])
         if parameter is not None and parameter.numel() != int(tensor.n_elements):
             raise UserError(
                 f"model '{name}': {tensor.name} is {[int(size) for size in reversed(tensor.shape)]} in the GGUF file, "
@@ -160,21 +163,24 @@ def _places(name: str, reader: GGUFReader, model: PreTrainedModel) -> Mapping[st
 
 
 def _missing(reader: GGUFReader, places: Mapping[str, str], model: PreTrainedModel) -> Iterator[str]:
-    """Yield the parameters that the file has no tensor for; merged ones are only known after the conversion."""
+    """Yield the parameters that the file has no tensor for, or only one of two tensors that are merged."""
     stored = {tensor.name for tensor in reader.tensors}
-    found = {places[name] for name in stored if name in places}
-    is_merged = any(_is_merged(name) for name in stored - {_HEAD})
+    found = {_place(name, places) for name in stored}
     optional = model._keys_to_ignore_on_load_missing or ()
     for name, _ in model.named_parameters():
         is_head = name == "lm_head.weight" and _HEAD in stored
-        is_optional = (is_merged and "expert" in name) or any(re.search(pattern, name) for pattern in optional)
-        if name not in found and not is_head and not is_optional:
+        if name not in found and not is_head and not any(re.search(pattern, name) for pattern in optional):
             yield name
+    # What is missing beside a merged tensor would be zero.
+    for tensor, place in places.items():
+        if _EXPERTS.fullmatch(tensor) and place in found and not stored & {tensor, f"{tensor}.weight"}:
+            yield tensor
 
 
-def _is_merged(tensor: str) -> bool:
-    """Whether transformers merges a tensor into another one by its own rules: experts, and GPT-2's head."""
-    return "_exps." in tensor or tensor == _HEAD
+def _place(tensor: str, places: Mapping[str, str]) -> str | None:
+    """Return the parameter that transformers reads a tensor into, perhaps with others; ``None`` if it ignores it."""
+    experts = _EXPERTS.fullmatch(tensor)
+    return places.get(experts[1] if experts else tensor, places.get(tensor))
 
 
 def _apply_settings(name: str, reader: GGUFReader, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

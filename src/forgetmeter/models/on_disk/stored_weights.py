@@ -256,16 +256,14 @@ def refuse_doubled_tensors(placed: Iterable[PlacedTensor], model: PreTrainedMode
 def tie_copies(placed: Iterable[PlacedTensor], model: PreTrainedModel) -> None:
     """Tie layers whose shared weight the checkpoint stores as identical copies, in a model on the ``meta`` device.
 
-    There, transformers cannot compare the copies, and leaves them untied. Copies of embeddings stay untied.
+    There, transformers cannot compare the copies, and leaves them untied.
     """
     headers = {each.key: each.header for each in placed}
-    embedding = model.get_input_embeddings().weight
     for name, source in model.all_tied_weights_keys.items():
         if not {name, source} <= headers.keys():
             continue
         first, second = map(model.get_parameter_or_buffer, (source, name))
-        is_apart = first is not second and first is not embedding
-        if is_apart and torch.equal(read_tensor(headers[source]), read_tensor(headers[name])):
+        if first is not second and torch.equal(read_tensor(headers[source]), read_tensor(headers[name])):
             module, _, key = name.rpartition(".")
             setattr(model.get_submodule(module), key, first)
 
