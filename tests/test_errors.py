@@ -19,5 +19,5 @@ def test_problems_are_raised_together() -> None:
 
 def test_an_error_on_one_line() -> None:
     assert one_line(ValueError("  a\n\tb  c ")) == "a b c"
-    assert one_line(ValueError("abcdef"), most=3) == "abc"
+    assert one_line(ValueError("abcdef"), most=3) == "ab…"
     assert one_line(KeyboardInterrupt()) == "KeyboardInterrupt"

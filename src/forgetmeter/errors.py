@@ -32,4 +32,5 @@ def refuse(problems: Iterable[str]) -> None:
 
 def one_line(error: BaseException, *, most: int = 200) -> str:
     """Return a library's error message on one line of at most ``most`` characters, or its type if it is empty."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[: most - 1]}…"

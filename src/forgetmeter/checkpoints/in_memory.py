@@ -133,7 +133,7 @@ def check_reloaded(
     except Exception as error:  # modelling code may raise anything for a configuration that no longer fits
         raise UserError(
             f"'{request.recipe}' of {request.model} cannot be saved in a form that transformers can load "
-            f"({one_line(error).partition(': ')[2] or one_line(error)}); {_INSTEAD}"
+            f"({_reason(error)}); {_INSTEAD}"
         ) from error
     if any(logits.isnan().any() for logits in found):
         raise UserError(f"'{request.recipe}' of {request.model} gives NaN or infinite logits; {_INSTEAD}")
@@ -153,6 +153,13 @@ def check_reloaded(
             f"its logits would be off by {off:.2g} of their standard deviation; {_INSTEAD}"
         )
     return rounding
+
+
+def _reason(error: Exception) -> str:
+    """Return why the written folder cannot be loaded, without its name and what to do about a user's own folder."""
+    if not isinstance(error, UserError):
+        return one_line(error)
+    return str(error).partition(": ")[2].partition("; ")[0] or str(error)
 
 
 def check_tokenizer(request: CompressionRequest, source: Source, folder: Path) -> None:

@@ -15,7 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
-from forgetmeter.specs.scope import regex_scope
+from forgetmeter.specs.scope import parse_scope, regex_scope
 
 
 def strange() -> Loaded:
@@ -28,11 +28,14 @@ def strange() -> Loaded:
 
 @pytest.mark.parametrize("scope", ["overall", "attention.query", "layers[0]/feed_forward", "paper/overall"])
 def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) -> None:
-    (problem,) = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(strange().model))
-    assert problem == (
-        f"scope '{scope}' is ambiguous: 3 weights of the model have an unknown role (first: model.table); "
-        r"select weights by name, such as regex(model\.table|model\.layers\.\d+\.extra\.weight)"
-    )
+    matrices = weight_map(strange().model)
+    (problem,) = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), matrices)
+    before, _, suggested = problem.partition("to select only those that are known to be in it, write ")
+    assert before == f"scope '{scope}' is ambiguous: 3 weights of the model have an unknown role (first: model.table); "
+    recipe = parse_recipe(f"l1_unstructured:{suggested}:0.5")
+    assert recipe_problems(recipe, matrices) == []
+    without = [each for each in matrices if each.role.component != "unknown"]
+    assert recipe.steps[0].scope.select(matrices) == parse_scope(scope).select(without)
     with pytest.raises(UserError, match="unknown role"):
         compress(strange(), f"l1_unstructured:{scope}:0.5")
 
@@ -44,7 +47,7 @@ def test_weights_of_unknown_part_are_a_problem_for_scopes_by_part(scope: str, is
     problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(model))
     assert (problems == []) == is_clear
     assert is_clear or "ambiguous: 1 weight of the model has an unknown part" in problems[0]
-    assert is_clear or r"regex(model\.layers\.\d+\.self_attn\.extra\.weight)" in problems[0]
+    assert is_clear or r"write regex(model\.layers\.\d+\.self_attn\.q_proj\.weight)" in problems[0]
 
 
 def test_a_scope_that_selects_nothing_beside_weights_of_unknown_role_says_how_to_select_these() -> None:
@@ -63,10 +66,11 @@ def test_a_scope_that_selects_nothing_beside_weights_of_unknown_role_says_how_to
 
 
 def test_only_a_few_of_many_unknown_weights_are_in_the_suggested_expression() -> None:
-    model = make_architecture("llama")
+    model = make_architecture("gpt2")
     for number in range(9):
-        setattr(model.model.layers[0], f"extra{number}", nn.Linear(4, 5))
-    (problem,) = recipe_problems(parse_recipe("l1_unstructured:overall:0.5"), weight_map(model))
+        setattr(model.transformer.h[0], f"extra{number}", nn.Linear(4, 5))
+    # Queries are a part of a weight, which no expression selects.
+    (problem,) = recipe_problems(parse_recipe("l1_unstructured:attention.query:0.5"), weight_map(model))
     assert "extra3" in problem
     assert "extra4" not in problem
     assert problem.endswith("), which selects the first of them (forgetmeter list scopes names all)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -22,10 +23,11 @@ from models.architectures import (
     make_architecture,
 )
 from models.wrappers import SPECIAL, make_wrapper
-from scoring.batch_invariance.configurations import CONFIGURATIONS
+from scoring.batch_invariance.configurations import CONFIGURATIONS, Configuration
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import BertConfig, EncoderDecoderConfig, EncoderDecoderModel, PreTrainedModel
 
+from forgetmeter.compression.applying.recipe_problems import unknown_role_problem
 from forgetmeter.models.roles.weight_map import (
     CONVOLUTION,
     NO_MATRIX,
@@ -193,6 +195,14 @@ def test_deberta_without_its_own_head_multiplies_by_its_embedding() -> None:
     assert not bool((logits[..., 8] == 0).any())
 
 
+def test_a_head_may_share_the_embedding_of_the_decoder_alone() -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    of_stack = BertConfig(vocab_size=99, **sizes).to_dict()
+    model = EncoderDecoderModel(EncoderDecoderConfig(encoder=of_stack, decoder={**of_stack, "is_decoder": True}))
+    (head,) = (each for each in weight_map(model) if each.role == Role("head"))
+    assert head.tied_to == "decoder.bert.embeddings.word_embeddings.weight"
+
+
 def test_mobileberts_head_has_two_weights_that_it_multiplies_by_itself() -> None:
     model = CONFIGURATIONS["mobilebert as encoder"].model()
     head = {each.parameter: each for each in weight_map(model) if each.role == Role("head")}
@@ -207,6 +217,35 @@ def test_mobileberts_head_has_two_weights_that_it_multiplies_by_itself() -> None
         model.cls.predictions.decoder.bias.zero_()
     assert bool((logits_of(model)[..., 7] == 0).all())
     assert not bool((before[..., 7] == 0).any())
+
+
+@pytest.mark.parametrize(
+    ("model_type", "options"),
+    [
+        ("convbert", {"num_groups": 2}),
+        ("deberta", {"embedding_size": 16}),
+        ("deberta-v2", {"embedding_size": 16}),
+        ("electra", {"embedding_size": 16}),
+    ],
+)
+def test_optional_weights_have_a_role(model_type: str, options: dict[str, Any]) -> None:
+    model = Configuration("encoder", model_type, options).model()
+    known = weight_map(CONFIGURATIONS[f"{model_type} as encoder"].model())
+    assert unknown_role_problem(weight_map(model)) == ""
+    assert {each.role for each in weight_map(model)} - {each.role for each in known} <= {Role("embedding")}
+
+
+def test_the_feed_forward_of_convbert_in_groups_has_a_matrix_of_each() -> None:
+    model = Configuration("encoder", "convbert", {"num_groups": 2}).model().eval()
+    up = next(each for each in weight_map(model) if each.role == Role("feed_forward", "up"))
+    layer = model.get_submodule(up.parameter.removesuffix(".weight"))
+    inputs = torch.randn(1, 5, layer.input_size)
+    with torch.inference_mode():
+        before = layer(inputs)
+        layer.weight[1] = 0
+        is_changed = (layer(inputs) != before).any(dim=1)[0]
+    assert up.form == "transposed"
+    assert is_changed.tolist() == [False] * (layer.output_size // 2) + [True] * (layer.output_size // 2)
 
 
 def test_ignored_weights_give_a_reason() -> None:

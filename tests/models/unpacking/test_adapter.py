@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from models.unpacking.packed_checkpoints import assert_same, gptq_packer, packed_checkpoint, wide_llama
+from models.wrappers import make_wrapper
 from safetensors.torch import load_file, save_file
 from tiny_models import make_llama, make_tokenizer
 from torch import Tensor
@@ -131,6 +132,23 @@ def test_scalings_and_patterns(
 ) -> None:
     model = make_llama()
     write_adapter(tmp_path / "adapter", model, settings(base, **more), ranks)
+    assert_close(tmp_path / "adapter", model)
+
+
+def test_layers_may_have_the_names_of_the_checkpoint(tmp_path: Path) -> None:
+    """As before transformers 4.52, which put the text model of Llava under another name."""
+    model = make_wrapper("llava")
+    model.save_pretrained(tmp_path / "base")
+    make_tokenizer().save_pretrained(tmp_path / "base")
+    layer = "language_model.layers.0.self_attn.q_proj"
+    write_adapter(tmp_path / "adapter", model, settings(tmp_path / "base"), {layer: (RANK, ALPHA / RANK)})
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    old = {
+        name.replace("model.language_model.", "language_model.model."): tensor
+        for name, tensor in load_file(file).items()
+    }
+    assert "base_model.model.language_model.model.layers.0.self_attn.q_proj.lora_A.weight" in old
+    save_file(old, file, metadata={"format": "pt"})
     assert_close(tmp_path / "adapter", model)
 
 

@@ -170,6 +170,7 @@ _BARE_FORMS: Mapping[tuple[str, str], Form] = {
     **{("XLNetRelativeAttention", name): "array" for name in "qkvor"},
     ("FunnelRelMultiheadAttention", "r_kernel"): "array",
     ("Glm5NextTextIndexer", "index_kpool_compress_gate"): "tensor",
+    ("GroupedLinearLayer", ""): "transposed",
     ("InklingRelativeLogits", "proj"): "array",
     ("Inkling2RelativeLogits", "proj"): "array",
     ("InklingSharedExperts", ""): "tensor",

@@ -16,7 +16,7 @@ class Head:
     Attributes:
         parameter: Its weight's name, even if the model lists the weight only under the embedding's name.
         module: The layer.
-        tied_to: Name of the input embedding's parameter, if it is the same tensor.
+        tied_to: Name of the embedding's parameter, if it is the same tensor.
     """
 
     parameter: str
@@ -46,7 +46,10 @@ def find_head(model: PreTrainedModel) -> Head | None:
     if module.out_features not in vocabulary and module.weight.shape[0] not in vocabulary:
         return None
     names = {found: name for name, found in model.named_modules()}
-    tied_to = f"{names[embedding]}.weight" if embedding.weight is module.weight else None
+    # Of an EncoderDecoderModel, the head may share the decoder's embedding, and texts are read by the encoder's.
+    embeddings = (each for each in names if isinstance(each, nn.Embedding) and each.weight is module.weight)
+    shared = next(embeddings, None)
+    tied_to = f"{names[shared]}.weight" if shared is not None else None
     return Head(f"{names[module]}.weight", module, tied_to)
 
 

@@ -154,15 +154,17 @@ _FEED_FORWARD: dict[str, Part] = {
         "down",
     ),
 }
-# Gemma's inputs of every block from a second embedding; ALBERT's and Funnel's projections.
+# Gemma's inputs of every block from a second embedding; ALBERT's, Funnel's and DeBERTa's projections.
 _EMBEDDING_IN_BLOCKS = ("per_layer_input_gate", "per_layer_projection")
 _EMBEDDING = (
     "embedding_hidden_mapping_in",
     "embeddings_project",
+    "embed_proj",
     "project_in",
     "project_out",
     "per_layer_model_projection",
     "embeddings.projection",
+    "patch_embedding_projection",
     "embedding_transformation",
     "map_inputs_layer",
 )

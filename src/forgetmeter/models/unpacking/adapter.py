@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,11 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
         adapter = _Lora(raw_config(folder, ADAPTER_CONFIG), tensor_headers((folder / ADAPTER_WEIGHTS,)))
         name_of, modules = name_in(model), dict(model.named_modules())
         places = {tensor.header.name: (name_of(tensor.header.name) or "").removesuffix(".weight") for tensor in base}
-        if left := sorted(adapter.pairs.keys() - set(places.values())):
+        # Adapters made before transformers renamed a model's layers have the names of its checkpoint.
+        layers = set(places.values())
+        renamed = {name: name if name in layers else places.get(f"{name}.weight", name) for name in adapter.pairs}
+        adapter.pairs = {renamed[name]: pair for name, pair in adapter.pairs.items()}
+        if left := sorted(adapter.pairs.keys() - layers):
             raise _NotPlainError(f"changes {left[0]}, for which its base model stores no separate weight")
         adapter.check_targets(name for name in places.values() if isinstance(modules.get(name), (nn.Linear, Conv1D)))
         result = []
@@ -126,7 +130,7 @@ class _Lora:
             if not is_plain and key not in _WITHOUT_EFFECT | _READ:
                 raise _NotPlainError(f"is not plain LoRA ({key} is {value!r})")
         self._settings = settings
-        self.pairs: dict[str, dict[str, TensorHeader]] = defaultdict(dict)
+        self.pairs: MutableMapping[str, dict[str, TensorHeader]] = defaultdict(dict)
         for header in headers:
             match = _WEIGHT.fullmatch(header.name)
             if match is None:
