@@ -150,3 +150,9 @@ def test_weights_that_are_not_numbers_are_refused(
         loaded.model.get_parameter(parameter).view(-1)[3] = value
     with pytest.raises(UserError, match="holds NaN or infinity"):
         wrap(loaded.model, loaded.tokenizer)
+
+
+def test_a_loaded_model_prints_as_one_line() -> None:
+    assert (
+        repr(load("standard:decoder")) == "<Loaded 'standard:decoder': decoder, LlamaForCausalLM of 274,560 parameters>"
+    )

@@ -71,17 +71,17 @@ def found(location: str | Path) -> Sensitivity:
 
 def test_more_items_are_asked_where_the_order_is_undecided(measured: tuple[SensitivityRequest, Counting]) -> None:
     asked, listener = measured
-    first, *others = listener.computed
-    assert (len(first), first[0]) == (7, "baseline")
+    baseline, first, *others = listener.computed
+    assert (baseline, len(first)) == (["baseline"], 6)
     assert others
-    assert all(set(each) < set(first[1:]) for each in others)
+    assert all(set(each) < set(first) for each in others)
     parts = found(asked.output).parts
     assert {part.precision for part in parts} > {4 * PRECISION}
     undecided = [part.precision for part in found(asked.output).undecided()]
     assert all(precision is None or precision <= PRECISION for precision in undecided)
     assert len({part.items for part in parts}) > 1
     rounds = [stage for stage in listener.stages if stage.startswith("round")]
-    assert rounds[0] == "round 1 of 3: 7 cells, until the drop is known to ±8 points"
+    assert rounds[0] == "round 1 of 3: 6 cells, until the drop is known to ±8 points"
     assert "whose order is undecided, until the drop is known to ±" in rounds[1]
 
 
@@ -112,14 +112,24 @@ def test_a_cell_that_fails_is_not_asked_for_ever(questions: str, tmp_path: Path)
     asked = request(questions, tmp_path / "run")
 
     def complete(checked: CheckedStudy) -> Finished:
-        if listener.computed:
+        if len(listener.computed) > 1:
             listener.computed.append([str(cell.variant.recipe) for cell in checked.missing])
             return Finished(checked.plan.study.output, len(checked.plan.cells), 0, ())
         return listener.complete(checked)
 
     measure_sensitivity(asked, listener=listener, complete=complete)
-    # Once in each of the two last rounds.
-    assert len(listener.computed) == 3
+    # The baseline, the first round, and once in each of the two last rounds.
+    assert len(listener.computed) == 4
+
+
+def test_a_model_that_knows_nothing_is_asked_once(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    question = {"prompt": "The capital of France is", "choices": ["aa", "bb"], "answer": "bb"}
+    path.write_text("\n".join(json.dumps({**question, "id": str(place)}) for place in range(9)), encoding="utf-8")
+    listener = Counting()
+    with pytest.raises(UserError, match=r"parts of standard:decoder cannot be compared: .* needs at least 20 \(run"):
+        measure_sensitivity(request(f"file:{path}", tmp_path / "run"), listener=listener, complete=listener.complete)
+    assert listener.computed == [["baseline"]]
 
 
 def test_parts_that_a_method_does_not_fit_are_left_out(tmp_path: Path) -> None:

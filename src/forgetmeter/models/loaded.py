@@ -11,7 +11,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """A model in memory, with its tokenizer and metadata.
 
@@ -30,6 +30,11 @@ class Loaded:
     family: Family
     name: str
     weight_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return a short text for notebooks."""
+        kind, number = type(self.model).__name__, self.model.num_parameters()
+        return f"<Loaded '{self.name}': {self.family}, {kind} of {number:,} parameters>"
 
 
 def check_loaded(given: object) -> None:

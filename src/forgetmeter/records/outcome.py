@@ -35,9 +35,9 @@ class Outcome:
     gold: str
     rank: int | None
     margin: float | None
-    loglikelihoods: tuple[float, ...]
+    loglikelihoods: tuple[float, ...] = field(repr=False)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    token_values: tuple[float, ...] = ()
+    token_values: tuple[float, ...] = field(default=(), repr=False)
     generated: str | None = None
 
 

@@ -70,6 +70,14 @@ class Standings:
     not_counted: tuple[tuple[str, str], ...]
     failures: tuple[tuple[str, str], ...]
 
+    @property
+    def reasons(self) -> str:
+        """Why tasks are not counted and recipes not ranked, in one line."""
+        found = [f"{task}: {reason}" for task, reason in self.not_counted]
+        # Usually all fail for the same reason.
+        found += dict.fromkeys(error for _, error in self.failures)
+        return "; ".join(found) or "no outcomes"
+
 
 def standings(
     run: Run, summary: Summary, recipes: Sequence[str], *, sizes: Mapping[str, int] | None = None

@@ -308,7 +308,7 @@ class _Advising:
 
     def _nothing_to_rank(self, found: Standings, location: str) -> str:
         more = " or a larger --limit" if self._study.evaluation.limit else ""
-        return f"recipes cannot be ranked: {_reasons(found)} (run: {location}); choose other tasks{more}"
+        return f"recipes cannot be ranked: {found.reasons} (run: {location}); choose other tasks{more}"
 
     def _asked(
         self, names: Sequence[str], tasks: Sequence[str], limit: int | None, location: str, checkpoint: Checkpoint
@@ -317,7 +317,7 @@ class _Advising:
         found = open_run(location).standings(names, sizes=self._sizes)
         self._unusable.update(found.failures)
         if not found.ranked:
-            raise UserError(f"no recipe can be ranked: {_reasons(found)}; see the run at {location}")
+            raise UserError(f"no recipe can be ranked: {found.reasons}; see the run at {location}")
         return found
 
     def _run(
@@ -367,13 +367,6 @@ def limit_for(groups: Sequence[int], share: float) -> int:
         else:
             low = middle + 1
     return low
-
-
-def _reasons(found: Standings) -> str:
-    reasons = [f"{task}: {reason}" for task, reason in found.not_counted]
-    # Usually all fail for the same reason.
-    reasons += dict.fromkeys(error for _, error in found.failures)
-    return "; ".join(reasons) or "no outcomes"
 
 
 def _nothing_fits(most: int, dense: int, smallest: Sized | None, embedding: int) -> str:

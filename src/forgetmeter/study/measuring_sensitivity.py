@@ -21,6 +21,7 @@ from forgetmeter.probes.loading import single_tasks
 from forgetmeter.probes.registry import find_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.results.results import open_run
+from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import BASELINE, Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix
@@ -92,7 +93,8 @@ def measure_sensitivity(
 ) -> SensitivityRun:
     """Compress each part of a model alone, and evaluate it until it is known which parts are the more sensitive.
 
-    All parts are first evaluated until their drop is known roughly. Those not yet clearly in the more sensitive or the
+    The baseline is evaluated first and alone: without enough right answers, nothing can be lost. Then all parts are
+    evaluated until their drop is known roughly. Those not yet clearly in the more sensitive or the
     less sensitive half are evaluated on more items, twice. Everything is in one ordinary run, so an interrupted request
     resumes where it stopped.
 
@@ -102,7 +104,7 @@ def measure_sensitivity(
         complete: Completes the missing cells of a study.
 
     Raises:
-        UserError: The request is not valid.
+        UserError: The request is not valid, or the baseline knows too little of every task.
     """
     return _Measuring(request, listener or Progress(), complete).measure()
 
@@ -125,6 +127,7 @@ class _Measuring:
         checkpoint.check()
         recipes, unusable = self._recipes(checkpoint)
         coarse, *finer = (min(times * self._request.precision, _WIDEST) for times in _COARSER)
+        self._check_baseline(coarse, checkpoint)
         checked = self._planned(recipes, coarse, checkpoint)
         self._announce(1, checked, coarse)
         finished = self._complete(checked)
@@ -138,6 +141,18 @@ class _Measuring:
                 self._announce(number, checked, precision)
                 finished = self._complete(checked)
         return SensitivityRun(finished, unusable)
+
+    def _check_baseline(self, precision: float, checkpoint: Checkpoint) -> None:
+        store = RunStore(self._study.output)
+        if not store.has_study() or store.read_study().recipes == (BASELINE,):
+            self._listener.stage("the baseline")
+            self._complete(self._planned((), precision, checkpoint))
+        found = open_run(self._study.output).standings([BASELINE])
+        if not found.counted:
+            raise UserError(
+                f"the parts of {self._request.model} cannot be compared: {found.reasons} (run: {self._study.output}); "
+                "choose other tasks, or more items"
+            )
 
     def _checked(self) -> tuple[Study, Location]:
         locations: dict[ModelReference, Location] = {}
