@@ -116,7 +116,9 @@ def sees_activations(step: Step) -> bool:
 def _method_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix]) -> Iterator[str]:
     method = load_method(step.method)
     declaration = method.declaration
-    yield from _form_problems(declaration, selected)
+    if refused := list(_form_problems(declaration, selected)):
+        yield from refused
+        return
     for problem in method.problems(selected, step.level, declaration.values(step), model=matrices):
         yield problem if step.method in problem else f"'{step}': {problem}"
     yield from _idle_problems(step, declaration, selected)
