@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from forgetmeter.executors.executor import CellUnit, Read
-from forgetmeter.executors.handing_out import SHARE_READ, HandingOut, Taken, ToldProgress
+from forgetmeter.executors.handing_out import SHARE_READ, ForwardedProgress, HandingOut, Taken
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
@@ -114,7 +114,7 @@ def test_at_the_end_cells_are_split_by_batches() -> None:
     read = [Read({str(number): number}, 1.5) for number in range(7)]  # type: ignore[dict-item]
     for unit, each in zip(taken[4:], read, strict=True):
         assert units.next(()) is None
-        assert units.told(SHARE_READ, (unit, each))
+        assert units.note_report(SHARE_READ, (unit, each))
     assert units.next(()) == CellUnit(given[1:], None, sum(read, Read()))
 
 
@@ -129,12 +129,12 @@ def test_a_lost_share_is_read_again_and_a_known_one_is_not() -> None:
     given = cells()[:1]
     units = handing_out(given, workers=1, items=1000)
     first, second = two_shares(units)
-    units.told(SHARE_READ, (first, Read()))
+    units.note_report(SHARE_READ, (first, Read()))
     assert units.put_back(first, given) == []
     assert units.next(()) is None
     assert units.put_back(second, given) == []
     assert units.next(()) == second
-    units.told(SHARE_READ, (second, Read()))
+    units.note_report(SHARE_READ, (second, Read()))
     assert units.put_back(second, given) == []
     whole = units.next(())
     assert whole == CellUnit(given, None, Read())
@@ -147,9 +147,9 @@ def test_a_cell_of_which_a_share_fails_is_given_up() -> None:
     given = cells()[:1]
     units = handing_out(given, workers=1, items=1000)
     first, second = two_shares(units)
-    assert not units.told("cell_failed", given)
+    assert not units.note_report("cell_failed", given)
     assert units.next(()) is None
-    units.told(SHARE_READ, (second, Read()))
+    units.note_report(SHARE_READ, (second, Read()))
     assert units.put_back(first, given) == []
     assert units.next(()) is None
 
@@ -161,17 +161,17 @@ def test_a_worker_has_time_from_one_cell_to_the_next(monkeypatch: pytest.MonkeyP
     assert (taken.current, taken.left(10)) == (None, math.inf)
     taken.take(CellUnit(cells()[:2]))
     now += 4
-    taken.told("cell_started")
+    taken.note_call("cell_started")
     assert (taken.current, taken.left(10), taken.left(None)) == (cells()[0], 6, math.inf)
-    taken.told("cell_finished")
+    taken.note_call("cell_finished")
     assert (taken.current, taken.left(10)) == (cells()[1], 10)
-    taken.told("cell_failed")
+    taken.note_call("cell_failed")
     assert (taken.current, taken.left(10)) == (None, math.inf)
 
 
 def test_every_call_of_a_listener_is_passed_on() -> None:
     told: list[tuple[Any, ...]] = []
-    progress = ToldProgress(lambda *call: told.append(call))
+    progress = ForwardedProgress(lambda *call: told.append(call))
     progress.stage("loading")
     progress.cell_finished(cells()[0], seconds=1.5)
     assert told == [("stage", ("loading",), {}), ("cell_finished", (cells()[0],), {"seconds": 1.5})]

@@ -32,8 +32,8 @@ class PredictedSize:
     Attributes:
         format: The smallest format; ``None`` if the result cannot be written.
         bytes: Size of the weight files on disk, including headers; 0 if the result cannot be written. Exact, except
-            where transformers converts weights while loading, such as those of experts: headers may be a few kB
-            smaller there, since transformers writes these files.
+            where transformers converts weights while loading, such as those of experts: there, the files that
+            transformers writes may have headers a few kB smaller.
         why: Why the result cannot be written; empty if it can.
     """
 
@@ -64,7 +64,7 @@ class SizePredictor:
         Raises:
             UserError: Earlier steps drop everything that a step selects.
         """
-        # The alternatives to a step are recipes of their own, and may be larger.
+        # The suggested alternatives are other recipes, which may be larger.
         problems = [problem for problem, _ in kernel_problems(recipe)]
         if problems:
             return PredictedSize(None, 0, problems[0])
@@ -77,7 +77,7 @@ class SizePredictor:
 
     def _size(self, request: CompressionRequest) -> int:
         if self._source.converted:
-            # transformers writes these in their original layout, in its own files.
+            # transformers writes converted weights in their original layout, in its own files.
             dropped = dropped_blocks(request.recipe, own_weights(self._checkpoint.skeleton, self._checkpoint.matrices))
             return self._source.bytes - self._bytes_of(dropped) - self._bytes_cast(request, dropped)
         model = deepcopy(self._checkpoint.skeleton)

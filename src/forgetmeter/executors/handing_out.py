@@ -1,4 +1,4 @@
-"""Which cells a worker runs next, where several run the cells of one study."""
+"""Which cells a worker runs next, when several workers share a study."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ SHARE_READ = "share_read"
 """Reported, with the unit and the ``Read``, by a worker that has read a share of a cell."""
 _DONE = ("cell_finished", "cell_kept", "cell_failed", SHARE_READ)
 _SHARES_PER_WORKER = 2
-"""Shares and whole cells at the end, by simulation (docs/scale.md): fewer leave workers idle, more cost more."""
+"""Units per worker at the end of a run, by simulation (docs/scale.md): fewer leave workers idle, more cost more."""
 _MOST_SHARES = 8
 _FEWEST_ITEMS = 128
-"""Items of a share; each costs tokenizing all items, and installing the variant."""
+"""Minimum items of a share; each share costs tokenizing all items, and installing the variant."""
 Tell = Callable[[str, tuple[Any, ...], dict[str, Any]], object]
-"""Passes on a call of a progress listener: its name and arguments."""
+"""Forwards a call to a progress listener: its name and arguments."""
 
 
-class ToldProgress(Progress):
-    """Passes on every call, from a worker to where the run was started."""
+class ForwardedProgress(Progress):
+    """Forwards every call, from a worker to the process that started the run."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
@@ -50,14 +50,14 @@ def run_units(work: Work, units: Iterable[CellUnit], tell: Tell, *, processes: i
     Args:
         work: All cells that are run, here and elsewhere.
         units: The units that the worker takes; read one after the other.
-        tell: Passes on calls of a progress listener, and ``SHARE_READ``.
+        tell: Forwards calls to a progress listener, and ``SHARE_READ``.
         processes: Number of workers on this machine.
 
     Raises:
         UserError: As ``LocalExecutor.execute_units``.
     """
     LocalExecutor(processes=processes).execute_units(
-        work, units, ToldProgress(tell), on_share=lambda *read: tell(SHARE_READ, read, {})
+        work, units, ForwardedProgress(tell), on_share=lambda *read: tell(SHARE_READ, read, {})
     )
 
 
@@ -69,7 +69,7 @@ class HandingOut:
     workers read a share each, and then one of them only has to store the answers.
 
     Args:
-        work: The work.
+        work: All cells to run, with their tasks and settings.
         workers: Number of workers.
     """
 
@@ -105,7 +105,7 @@ class HandingOut:
     def next(self, taken: Iterable[Cell]) -> CellUnit | None:
         """Take the first unit that does not wait for others; ``None`` if there is none.
 
-        With a precision, a variant waits for the cells of its baseline, which decide when it stops.
+        If the study sets ``precision``, a variant waits for the cells of its baseline, which decide when it stops.
 
         Args:
             taken: The cells that workers have taken and not stored yet.
@@ -133,8 +133,8 @@ class HandingOut:
         self._pending[:0] = others
         return first
 
-    def told(self, name: str, given: Sequence[Any]) -> bool:
-        """Note what a worker tells, and return whether it is for this object only."""
+    def note_report(self, name: str, given: Sequence[Any]) -> bool:
+        """Record a worker's report, and return whether it is for this object only."""
         if name == SHARE_READ:
             self._note_share(*given)
         elif name == "cell_failed":
@@ -160,13 +160,13 @@ class HandingOut:
             self._read.pop(cell, None)
 
     def put_back(self, unit: CellUnit, cells: Sequence[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
-        """Have cells that a worker has taken run first, one by one, and return those that are not tried again.
+        """Put a lost worker's cells at the front, one by one, and return those that are not tried again.
 
         Args:
             unit: The unit that the worker has taken.
             cells: The cells of the unit that are not stored, in order; the worker was lost while it ran the first one.
                 If there are none, it may have been lost while it started.
-            hopeless: The cell that would have the same fate again, if there is one.
+            hopeless: The cell that would fail the same way again, if there is one.
         """
         if unit.share is not None:
             known = self._read.get(unit.cells[0])
@@ -196,7 +196,7 @@ def _most_shares(task: Task) -> int:
 
 
 class Taken:
-    """The cells that a worker has taken last, and since when it runs the current one."""
+    """The cells that a worker has taken last, and when the current one started."""
 
     def __init__(self) -> None:
         self.unit = CellUnit(())
@@ -212,8 +212,8 @@ class Taken:
         """The cells of what it has taken."""
         return self.unit.cells
 
-    def told(self, name: str) -> None:
-        """Note a call of a progress listener, by its name."""
+    def note_call(self, name: str) -> None:
+        """Record a call to a progress listener, by its name."""
         if name in _DONE:
             self._done, self._since = self._done + 1, monotonic()
 
@@ -229,7 +229,7 @@ class Taken:
 
 
 def loss(why: str) -> RuntimeError:
-    """Return the error of a cell that was tried for the last time."""
+    """Return the error of a cell whose last attempt failed."""
     return RuntimeError(f"{_MOST_ATTEMPTS} workers were lost while they started or ran it (the last one: {why})")
 
 

@@ -74,8 +74,8 @@ class Desk:
         """Note calls of a progress listener."""
         if worker in self._taken:
             for name, _, _ in told:
-                self._taken[worker].told(name)
-        self._told += [each for each in told if not self._units.told(each[0], each[1])]
+                self._taken[worker].note_call(name)
+        self._told += [each for each in told if not self._units.note_report(each[0], each[1])]
 
     async def news(self) -> News:
         """Return what is new since the last time, once there is anything or all cells are done."""

@@ -1,4 +1,4 @@
-"""The registry of executors by name: the built-in one and plug-ins."""
+"""The registry of executors by name: built-in ones and plug-ins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXECUTORS = Registry(
 
 
 _OPTIONS = {"workers": "number of workers", "address": "address", "time_limit": "time limit"}
-"""What messages call the options of executors."""
+"""Names of the options in messages."""
 
 
 def executor_named(
@@ -49,12 +49,12 @@ def executor_named(
         try:
             signature(made).bind(**given)
         except TypeError:
-            refused = [key for key in given if key not in signature(made).parameters] or list(given)
+            refused = [key for key in given if key not in signature(made).parameters]
             flags = " and ".join(f"--{key.replace('_', '-')}" for key in refused)
             none = f"takes no {' and no '.join(map(_OPTIONS.__getitem__, refused))}; omit {flags}"
             if name in EXECUTORS.built_in:
                 raise UserError(f"executor {name} {none}") from None
-            raise EXECUTORS.failure(name, none if given else "needs arguments") from None
+            raise EXECUTORS.failure(name, none if refused else "needs other arguments") from None
     executor: Executor = made(**given) if name in EXECUTORS.built_in else EXECUTORS.guarded(name, made)(**given)
     if not callable(getattr(executor, "execute", None)):
         raise EXECUTORS.failure(name, "makes no executor: it has no method execute(work, progress)")

@@ -156,8 +156,8 @@ class _Pool:
         elif told == "refuse":
             raise UserError(*given)
         else:
-            worker.taken.told(told)
-            if not self._pending.told(told, given[0]):
+            worker.taken.note_call(told)
+            if not self._pending.note_report(told, given[0]):
                 getattr(self._progress, told)(*given[0], **given[1])
 
     def _hand_out(self) -> None:

@@ -206,7 +206,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _stray_files(folder: Path, metadata: Mapping[str, Any]) -> list[str]:
-    """Return a problem for each file whose relation is missing from the metadata, and so would be ignored silently."""
+    """Return a problem for each file that would be ignored silently, as its relation is missing from the metadata."""
     strays = sorted(path for path in folder.glob("*.jsonl") if path.stem not in metadata)
     return [f"'{path}' belongs to no relation in {METADATA}; {BEAR.fetch_again}" for path in strays]
 
@@ -238,7 +238,7 @@ def _relation(name: str, given: Any, folder: Path) -> BearRelation:  # noqa: ANN
 def _texts(given: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     value = given.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(each, str) and each.strip() for each in value):
-        raise UserError(f"{where}: {key} must be a list of texts; {BEAR.fetch_again}")
+        raise UserError(f"{where}: {key} must be a list of texts that are not empty; {BEAR.fetch_again}")
     return tuple(value)
 
 

@@ -48,7 +48,7 @@ class TrainingExample:
 
 
 def make_examples(file: FactFile, tokenizer: PreTrainedTokenizerBase) -> tuple[TrainingExample, ...]:
-    """Return a example for each fact in each training phrasing; each answer must be one token for ``tokenizer``."""
+    """Return an example for each fact in each training phrasing; each answer must be one token for ``tokenizer``."""
 
     def tokens(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -184,7 +184,7 @@ def relation_rows(relations: Sequence[RelationCounts]) -> tuple[list[str], list[
 
 
 def relations_table(relations: Sequence[RelationCounts]) -> Table:
-    """Return the same as a terminal table: numbers right-aligned, totals below a rule."""
+    """Return the relations as a terminal table: numbers right-aligned, totals below a rule."""
     heading, rows = relation_rows(relations)
     first_number = heading.index("read")
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, show_footer=True, footer_style="bold")

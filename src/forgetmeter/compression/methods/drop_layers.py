@@ -23,7 +23,7 @@ class DropLayers(ActivationsMethod):
 
     Removes ``round(level * blocks)`` of the scope's blocks per stack: the last ones, or those of least influence
     (1 - the cosine similarity of a block's input and output). A scope of some layers at level 1 drops exactly these.
-    Each stack keeps at least one block.
+    A recipe that would drop all blocks of a stack is refused.
     """
 
     def needs_activations(self, options: Options) -> bool:
@@ -77,7 +77,7 @@ class DropLayers(ActivationsMethod):
         return at_level
 
     def _orders(self, blocks: Sequence[Block], options: Options) -> list[list[Block]]:
-        """Return the blocks of each list in the order of removal: that of position, too, before it is calibrated."""
+        """Return the blocks of each list in order of removal; by position if there are no activations."""
         if self.activations is None or not self.needs_activations(options):
             return [sorted(some, reverse=True) for some in _by_list(blocks).values()]
         influence = self.activations.influence(blocks)
@@ -113,7 +113,7 @@ METHOD = DropLayers(
         options={
             "by": Option(
                 "position",
-                "Blocks to remove: the last ones, or those of least influence (needs token ids to calibrate on).",
+                "Blocks to remove: the last ones, or those of least influence (needs calibration text).",
                 ("position", "influence"),
             )
         },

@@ -41,14 +41,14 @@ def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _is_sparse_alone(method: Mapping[str, Any]) -> bool:
-    """Whether compressed-tensors only says how many weights are zero, which are stored as plain numbers."""
+    """Whether the settings only state how many weights are zero, and all are stored as plain numbers."""
     sparsity = method.get("sparsity_config")
     is_dense = isinstance(sparsity, Mapping) and sparsity.get("format") == "dense"
     return method.get("quant_method") == "compressed-tensors" and is_dense and not method.get("config_groups")
 
 
 def describe_as_plain(config: Any) -> None:  # noqa: ANN401 - transformers is not followed by mypy
-    """Change a quantized model's configuration to that of its weights as plain numbers in float32."""
+    """Change a quantized model's configuration to describe its weights as plain numbers in float32."""
     for part in (config, getattr(config, "text_config", None)):
         if part is not None:
             part.dtype = torch.float32
@@ -71,7 +71,7 @@ def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
 def quantizes_activations(method: Mapping[str, Any]) -> bool:
     """Whether a quantization method rounds activations, too; true if nothing is known about it.
 
-    The smallest difference of a sum, as between batches of other shapes, can then become a whole quantization step.
+    The smallest difference of a sum, as between batches of different shapes, can then become a whole quantization step.
     """
     if isinstance(method.get("config_groups"), Mapping):
         return any(True for _ in _of_activations(method))
@@ -80,9 +80,9 @@ def quantizes_activations(method: Mapping[str, Any]) -> bool:
 
 
 def may_share_ranges(method: Mapping[str, Any]) -> bool:
-    """Whether activations of several texts may be rounded by one range; true if nothing is known about the method.
+    """Whether activations of several texts may be rounded with one shared range; true for unknown methods.
 
-    For compressed-tensors, scales are stored, or those of a token or of a part of it.
+    For compressed-tensors, only if scales are dynamic, and not those of a token or of a part of it.
     """
     if isinstance(method.get("config_groups"), Mapping):
         return any(
@@ -104,8 +104,8 @@ def _of_activations(method: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def is_dequantized(method: Mapping[str, Any]) -> bool:
     """Whether the weights of a quantization method are plain numbers once they are loaded.
 
-    For compressed-tensors, where its layers fail: with zero points packed beside packed weights, whose shape is not
-    that of the layers' parameter, and with formats that only run in bfloat16.
+    Those of compressed-tensors are dequantized where its layers fail: with zero points packed beside packed weights,
+    whose shape is not that of the layers' parameter, and with formats that only run in bfloat16.
     """
     if method.get("quant_method") != "compressed-tensors":
         return method.get("quant_method") in _DEQUANTIZED
@@ -124,7 +124,7 @@ def _of_weights(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def misread_setting(method: Mapping[str, Any]) -> str | None:
-    """Return what transformers would misread of a checkpoint of compressed-tensors, as a part of a sentence."""
+    """Return what transformers would misread in a checkpoint of compressed-tensors, as a part of a sentence."""
     if method.get("quant_method") != "compressed-tensors":
         return None
     if method.get("transform_config"):
