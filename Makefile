@@ -8,6 +8,7 @@ export FORGETMETER_TEST_DATA ?= ../shared/data
 # A writable copy of the benchmarks' data, made when the test data is there; without it they come from the Hub.
 DATASETS := .cache/hf-datasets
 OFFLINE = $(shell test -d $(DATASETS) && echo HF_HUB_OFFLINE=1 HF_DATASETS_CACHE=$(abspath $(DATASETS)))
+PROBES = $(if $(wildcard $(FORGETMETER_TEST_DATA)/BEAR),--data $(FORGETMETER_TEST_DATA))
 DEMO := runs/demo
 # One process per core, at most four; each holds a few small models.
 PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -71,9 +72,9 @@ bench: install
 bench-quick: install
 	$(BENCH) --quick
 
-# Half an hour on 2 cores: the runs of studies/answers, and docs/results/README.md with its pages from them.
+# Some hours on 2 cores: the runs of studies/answers, and docs/results/README.md with its pages from them.
 results: install
-	for study in studies/answers/*.yaml; do $(BIN)/forgetmeter run $$study --workers 2 || exit; done
+	for study in studies/answers/*.yaml; do $(OFFLINE) $(BIN)/forgetmeter run $$study --workers 2 $(PROBES) || exit; done
 	$(BIN)/python tools/answers
 
 # The same on a slice, and that the pages have the same tables.

@@ -13,6 +13,7 @@ from text import (
     bullets,
     claims_table,
     in_words,
+    named,
     paragraph,
     points,
     stacked,
@@ -82,9 +83,9 @@ def findings(models: Sequence[Subject]) -> Page:
             alone {equal[1]}; at equal bytes, {equal[2]} and {equal[3]}. These are means over ten amounts, up to 90% of
             the part that is pruned alone. Little of that is surprising: a threshold over more weights finds more small
             ones. It matters most at high sparsity.""",
-            f"""**2** is {second} in the mean. With both pruned, it is {with_both}: this encoder-decoder has lost most
-            of its facts at 50%.""",
-            f"""**3** is {third} with 8 bits, which cost these models next to nothing. With 4 to 2 bits, it is {few}.
+            f"""**2** is {second} in the mean. With both pruned, it is {with_both}: where it does not hold, most of what
+            can be lost is lost by 50%.""",
+            f"""**3** is {third} with 8 bits, which cost the standards next to nothing. With 4 to 2 bits, it is {few}.
             Equal bytes cannot be compared: the two parts differ in size, and no two of these recipes save the same.""",
             f"""**4** is {fourth}, as a mean over pruning by L1 norm and at random. Each answer has its own row in the
             final layer. A layer that is tied to the embedding is stored beside it once it is pruned, which saves no
@@ -113,11 +114,13 @@ def structure(models: Sequence[Subject]) -> Page:
             """Facts retained after pruning single weights by magnitude, minus facts retained after removing a
             structure, at the same bytes saved; the mean over the levels below, in points. Levels that save more than
             pruning 90% of single weights does, or nothing at all (a quarter of the rank), are left out. The curve of
-            single weights is interpolated between sparsities 10% apart. They are stored with a bitmask, a 32nd of
-            float32 weights. Speed is not compared, which is what structures are removed for. *Rows of each matrix* are
-            single output units, without the columns of the next matrix that read them; *random* is one seed."""
+            single weights is interpolated between sparsities 10 points apart. Pruned single weights are assumed to be
+            stored with a bitmask, which takes 1/32 of the bytes of float32 weights. Speed, the usual reason for
+            removing structures, is not compared. *Rows of each matrix* are single output units, without the columns of
+            the next matrix that read them; *random* uses one seed. The claim that is tested: at equal bytes, single
+            weights retain more."""
         ),
-        claims_table(rows, "instead of single weights"),
+        claims_table(rows, "advantage of single weights over"),
         LEGEND,
         "## Retained, in percent",
         _retained((recipe for _, recipes in STRUCTURES.values() for recipe in recipes), models),
@@ -156,8 +159,8 @@ def order(models: Sequence[Subject]) -> Page:
         "## Retained, in percent",
         _retained((recipe for each in (*ORDERS, *FEW_BITS) for recipe in each), models),
     )
-    answer = f"""With 8 bits, the order changes what is retained by at most {100 * largest:.1f} points. That pruning 40%
-    before rounding retains more is {in_words(rows[1])} with 4 bits, and {in_words(rows[2])} with 3."""
+    answer = f"""With 8 bits, the order changes what the standards retain by at most {100 * largest:.1f} points. That
+    pruning 40% before rounding retains more is {in_words(rows[1])} with 4 bits, and {in_words(rows[2])} with 3."""
     verdict = (
         "prune first, at 3 bits"
         if overall_verdict([each.verdict for each in rows[2]]) == "supported"
@@ -190,10 +193,12 @@ def bits(models: Sequence[Subject]) -> Page:
     sizes = models[0].bits_per_weight
     text = stacked(
         paragraph(
-            f"""Attention and feed-forward in fewer bits; embeddings, more than half of these models, and the final
-            layer stay as they are. *Bits* are those per weight of the {models[0].label}, with scales and zero points in
-            float32: groups of 32 add one bit for the scale and, for HQQ, another for the zero point. GPTQ and AWQ are
-            calibrated on 128 of the facts that are asked."""
+            f"""Attention and feed-forward in fewer bits; embeddings, more than half of each standard, and the final
+            layer stay as they are. *Bits* are those per weight of the {models[0].label}, with scales and zero points
+            in float32: groups of 32 add one bit for the scale and, for HQQ, another for the zero point. GPTQ and AWQ
+            are calibrated on 128 of the facts that are asked. In SmolLM2, they were measured in [another
+            study](calibrated.md). HQQ with 4 bits in groups of 32 would lose nothing there: the file that SmolLM2 is
+            read from is quantized in the same way (Q4_1), so that says nothing about the method."""
         ),
         "## Retained, in percent",
         table(
@@ -213,8 +218,11 @@ def bits(models: Sequence[Subject]) -> Page:
         LEGEND,
     )
     calibrated = "; ".join(f"{name.partition(',')[0]}: {in_words(at_three[name])}" for name in others)
-    answer = f"""With 5 bits or more, next to nothing is lost. At 3 bits, that groups of 32 retain more than one
-        scale per output unit is {in_words(at_three[groups])}; more than plain rounding in the same groups:
+    five = {each.label: each.retained(BITS[plain].format(bits=5)) for each in models}
+    kept = [f"{100 * found.value:.0f}% in {named([label])}" for label, found in five.items() if found]
+    answer = f"At 5 bits with one scale per output unit, {joined(kept)} are retained. " if kept else ""
+    answer += f"""At 3 bits, that groups of 32 retain more
+        than one scale per output unit is {in_words(at_three[groups])}; more than plain rounding in the same groups:
         {calibrated}. But these are larger files: that HQQ with 3 bits in groups of 32 retains more than plain
         rounding to 4 bits, which takes fewer bytes, is {in_words(rows[-1])}."""
     return Page(

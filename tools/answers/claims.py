@@ -118,22 +118,26 @@ def saved(subject: Subject) -> Mapping[str, float]:
 
 
 def tested(questions: Sequence[Question], models: Sequence[Subject]) -> list[list[Tested]]:
-    """Test claims on models: one list per claim. p-values are corrected by Holm over all of them.
+    """Test claims on models: one list per claim, judged by ``judged``."""
+    return judged({each.sentence: {subject.label: each.effect(subject) for subject in models} for each in questions})
 
-    Verdicts are those of ``verdict_on``.
+
+def judged(effects: Mapping[str, Mapping[str, Effect | None]]) -> list[list[Tested]]:
+    """Test effects against zero: one list per sentence, of one result per label.
+
+    p-values are corrected by Holm over all of them; verdicts are those of ``verdict_on``.
     """
-    effects = [[(each, question.effect(each)) for each in models] for question in questions]
-    values = [None if effect is None else p_value(effect, 0.0) for row in effects for _, effect in row]
+    values = [None if effect is None else p_value(effect, 0.0) for row in effects.values() for effect in row.values()]
     corrected = iter(holm_corrected(values))
     found = []
-    for question, row in zip(questions, effects, strict=True):
+    for sentence, row in effects.items():
         cells = []
-        for subject, effect in row:
+        for label, effect in row.items():
             p_holm = next(corrected)
             if effect is None or p_holm is None:
-                cells.append(Tested(question.sentence, subject.label))
+                cells.append(Tested(sentence, label))
                 continue
             estimate = expanded_interval(effect.value, effect.draws, clusters=effect.clusters)
-            cells.append(Tested(question.sentence, subject.label, estimate, verdict_on(estimate, p_holm)))
+            cells.append(Tested(sentence, label, estimate, verdict_on(estimate, p_holm)))
         found.append(cells)
     return found

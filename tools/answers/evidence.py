@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,12 @@ from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import Estimate
 from forgetmeter.statistics.resampling import cluster_weights, expanded_interval
 
+FACTS = "facts:templates=0"
+"""The task whose retained share stands for knowledge."""
+
+
+Group = Literal["grid", "tasks", "cheap numbers"]
+
 
 @dataclass(frozen=True)
 class Source:
@@ -29,31 +36,26 @@ class Source:
 
     Attributes:
         name: Of ``studies/answers/NAME.yaml``, of the run ``runs/answers-NAME`` and of the file of its outcomes.
-        facts: The task whose retained share stands for knowledge.
         time: How long the run took with two processes on 2 cores of an AMD EPYC (AVX2), other jobs running.
-        labels: The name of each model in tables.
-        is_grid: Whether its run has the whole grid; if not, only its cheap numbers are read.
+        labels: The names of its models in tables, in its order.
+        groups: The groups of pages that are made from it.
+        left_out: Recipes that say nothing about its model.
     """
 
     name: str
-    facts: str
     time: str
-    labels: Mapping[str, str]
-    is_grid: bool = True
+    labels: Sequence[str]
+    groups: Sequence[Group] = ("grid",)
+    left_out: Sequence[str] = ()
 
 
 SOURCES = (
-    Source(
-        "standards",
-        "facts:templates=0",
-        "20 minutes",
-        {
-            "standard:encoder": "encoder",
-            "standard:encoder-decoder": "encoder-decoder",
-            "standard:decoder": "decoder",
-        },
-    ),
-    Source("decoder", "facts:templates=0", "10 minutes", {"standard:decoder": "decoder"}, is_grid=False),
+    Source("standards", "20 minutes", ("encoder", "encoder-decoder", "decoder")),
+    Source("decoder", "10 minutes", ("decoder",), ("cheap numbers",)),
+    # Its file (Q4_1) has a scale and a minimum for each 32 weights: HQQ with 4 bits finds that grid again.
+    Source("smollm2", "2 hours", ("SmolLM2",), ("grid", "tasks", "cheap numbers"), ("hqq:overall:4:group_size=32",)),
+    Source("smollm2-benchmarks", "16 minutes", ("SmolLM2",), ("tasks",)),
+    Source("smollm2-bear", "5 minutes", ("SmolLM2",), ("tasks",)),
 )
 
 
@@ -63,13 +65,15 @@ class Subject:
 
     Attributes:
         label: Its name in tables.
-        evidence: Its outcomes on the task of facts.
+        evidence: Its outcomes on a task.
         results: The run that it is in.
+        left_out: Recipes that are not looked at.
     """
 
     label: str
     evidence: Evidence
     results: Results
+    left_out: Sequence[str] = ()
 
     @property
     def model(self) -> str:
@@ -103,11 +107,21 @@ class Subject:
     @property
     def recipes(self) -> Sequence[str]:
         """The recipes that have outcomes, without the baseline."""
-        return [recipe for recipe in self.evidence.answers.recipes if recipe != BASELINE]
+        return [recipe for recipe in self.evidence.answers.recipes if recipe not in (BASELINE, *self.left_out)]
+
+    @property
+    def informative(self) -> Mapping[str, float]:
+        """The share of known facts that recipes retain, of those that are better than guessing."""
+        draws = self.evidence.draws
+        return {
+            recipe: share
+            for recipe, share in zip(draws.recipes, draws.retained, strict=True)
+            if recipe in self.recipes and not self.evidence.cells[recipe].is_guessing
+        }
 
     def retained(self, recipe: str) -> Estimate | None:
         """Return what a recipe retains of the facts; ``None`` if the run lacks it."""
-        cell = self.evidence.cells.get(recipe)
+        cell = self.evidence.cells.get(recipe) if recipe in self.recipes else None
         return None if cell is None else cell.retained_estimate
 
     def ledger(self, recipe: str) -> Ledger:
@@ -153,12 +167,11 @@ class Subject:
 
 
 def subjects(source: Source, results: Results) -> list[Subject]:
-    """Return the models of a run, in its order."""
+    """Return the models of a run on each of its tasks, in its order."""
     return [
-        Subject(source.labels[model.model], evidence, results)
-        for model in gather(results.run, results.summary)
+        Subject(label, evidence, results, source.left_out)
+        for label, model in zip(source.labels, gather(results.run, results.summary), strict=True)
         for evidence in model.tasks
-        if evidence.task == source.facts and model.model in source.labels
     ]
 
 
@@ -178,9 +191,18 @@ def over_relations(some: NDArray[np.float64], whole: NDArray[np.float64]) -> Est
 def outcomes(results: Results) -> pd.DataFrame:
     """Return whether each item was answered correctly: a row per item, with a column per recipe.
 
-    The first columns are ``model``, ``task`` and ``item_id``. Tasks without right answers are left out.
+    The first columns are ``model``, ``task`` and ``item_id``; then the right answer, its margin before compression in
+    nats, and the popularity of the subject. Tasks without right answers are left out.
     """
-    long = results.outcomes[["model", "task", "item_id", "recipe", "correct"]]
+    item = ["model", "task", "item_id"]
+    long = results.outcomes[[*item, "recipe", "correct", "gold", "margin"]]
     order = list(dict.fromkeys(long["recipe"]))
-    wide = long.pivot(index=["model", "task", "item_id"], columns="recipe", values="correct")
-    return wide[order].astype("boolean").dropna(subset=[BASELINE]).reset_index()
+    wide = long.pivot(index=item, columns="recipe", values="correct")[order].astype("boolean").dropna(subset=[BASELINE])
+    about = long[long["recipe"] == BASELINE].set_index(item)[["gold", "margin"]].astype({"margin": np.float32})
+    popularity = {
+        (each.model, each.task, name): value
+        for each in results.run.answers
+        for name, value in zip(each.items, each.popularity, strict=True)
+    }
+    about["popularity"] = [popularity.get(key, np.nan) for key in about.index]
+    return about.join(wide, how="right").reset_index()

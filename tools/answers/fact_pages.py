@@ -10,20 +10,21 @@ import pandas as pd
 import statsmodels.formula.api as smf
 from evidence import Subject, over_relations
 from numpy.typing import NDArray
-from text import Page, number, paragraph, points, stacked, table
+from text import Page, named, number, paragraph, points, stacked, table
 
 from forgetmeter.basics.plural import joined
 from forgetmeter.results.foretelling import Foretold, foretold
 from forgetmeter.results.ledger import FATES
-from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import Estimate
 
 _RECOVERY = "+lora_recover:overall"
 _PREDICTORS = {
     "margin": "margin before compression",
     "frequency": "frequency of the answer in its relation",
+    "popularity": "popularity of the subject",
 }
 _SAME_RECIPES = ("l1_unstructured:overall:0.5", "round_to_nearest:overall:3")
+_ROOM = 10
 _METHODS = {
     "single weights pruned": ("l1_unstructured:overall:",),
     "rounded": ("round_to_nearest:overall:", "gptq:overall:", "awq:overall:", "hqq:overall:"),
@@ -36,6 +37,7 @@ _METHODS = {
 
 def cheap_numbers(models: Sequence[Subject]) -> Page:
     """Whether divergence and perplexity foretell what is retained."""
+    models = [each for each in models if _foretold(each)]
     found = {each.label: _foretold(each) for each in models}
     names = dict.fromkeys(name for by_name in found.values() for name in by_name)
     rows = []
@@ -43,33 +45,36 @@ def cheap_numbers(models: Sequence[Subject]) -> Page:
         cells = [found[each.label].get(name) for each in models]
         rows.append([name, *(number(part) for cell in cells for part in _both(cell))])
     header = ["number", *(words for each in models for words in (each.label, "at equal size"))]
-    variants = joined([f"{len(each.recipes)} of the {each.label}" for each in models])
+    variants = joined([f"{len(each.recipes)} of {named([each.label])}" for each in models])
     text = stacked(
         paragraph(
             f"""Spearman's rank correlation of each number with what is retained of the facts, over all variants of the
-            run: {variants}. 1 means that the number ranks the variants as the retained facts do. *At equal size*:
-            the partial correlation given the bytes ([how it is
-            computed](../findings.md#do-cheap-numbers-foretell-forgetting))."""
+            run: {variants}. 1 means that the number ranks the variants as the retained facts do: signs are chosen so
+            that less divergence, or a lower perplexity, should mean more facts. *At equal size*: the partial
+            correlation given the bytes ([how it is computed](../findings.md#do-cheap-numbers-foretell-forgetting))."""
         ),
         table(header, rows),
         paragraph(
-            """Intervals are those of a rank correlation over variants, which are not independent of one another.
-            This decoder has read nothing but statements of facts, so the text of `divergence` is foreign to it. Its
-            perplexity on it falls as weights are pruned, which says nothing about a real language model. In
-            [SmolLM2](calibrated.md), methods that diverge less than plain rounding retain no more facts."""
+            """The intervals treat variants as independent, which they are not.
+            The standard decoder was trained only on statements of facts, so that the text of `divergence` is unlike
+            anything that it was trained on, and its perplexity on it falls as weights are pruned. A good rank
+            correlation over many variants does not mean that two of similar divergence retain alike: the [calibrated
+            methods](calibrated.md) diverge less from SmolLM2 than plain rounding does, and retain no more facts."""
         ),
     )
-    kl = [cell for by_name in found.values() for name, cell in by_name.items() if name.startswith("mean KL")]
-    ratio = [cell for by_name in found.values() for name, cell in by_name.items() if name.startswith("ln of")]
-    answer = f"""In one small decoder, the mean divergence from the original puts the variants in nearly the same
-        order as the retained facts (rank correlation {_between(kl)}); the perplexity ratio on the same text, which
-        is foreign to this model, in nearly the reverse order ({_between(ratio)}). On [SmolLM2](calibrated.md), one
-        method that diverges less than plain rounding retains half as many facts."""
+    kl, ratio = (
+        {label: cell for label, by_name in found.items() for name, cell in by_name.items() if name.startswith(start)}
+        for start in ("mean KL", "ln of")
+    )
+    answer = f"""The mean divergence from the original ranks the variants much as the retained facts do (rank
+        correlation {_each(kl)}); the ratio of perplexities on the same text does so in a real model only
+        ({_each(ratio)}). On [SmolLM2](calibrated.md), one method that diverges less than plain rounding retains half as
+        many facts."""
     return Page(
         "answers-cheap-numbers.md",
         "Do divergence and perplexity foretell the loss of facts?",
         answer,
-        "divergence, in one model",
+        "divergence",
         text,
     )
 
@@ -87,9 +92,10 @@ def _both(found: Foretold | None) -> tuple[Estimate | None, Estimate | None]:
     return (None, None) if found is None else (found.correlation, found.at_equal_size)
 
 
-def _between(found: Sequence[Foretold]) -> str:
-    values = sorted(f"{each.correlation.value:.2f}" for each in found if each.correlation is not None)
-    return " to ".join(dict.fromkeys((values[0], values[-1]))) if values else "not measured"
+def _each(found: Mapping[str, Foretold]) -> str:
+    values = {label: each.correlation.value for label, each in found.items() if each.correlation is not None}
+    found_in = [f"{value:.2f} in {named([label])}" for label, value in values.items()]
+    return joined(found_in) if found_in else "not measured"
 
 
 def which_facts(models: Sequence[Subject]) -> Page:
@@ -102,16 +108,19 @@ def which_facts(models: Sequence[Subject]) -> Page:
         [f"`{recipe.removesuffix(_RECOVERY)}`", each.label, *_recovery(each, recipe)]
         for recipe in recovered
         for each in models
+        if recipe in each.recipes
     ]
     labels = [each.label for each in models]
     text = stacked(
         "## Which facts go first",
         paragraph(
-            """For each fact that the model knew: the share of the run's damaging variants (those that retain 5% to
-            95%) that forget it, explained by a linear regression with a constant for each relation and standard
-            errors clustered by relation. The *margin* is the log-likelihood of the right answer minus that of the
-            best wrong one. The *frequency* is the logarithm of how many facts of the relation have this answer.
-            Each number is the change of that share for a margin, or a frequency, one standard deviation larger."""
+            """For each fact that the model knew: the share of the run's damaging variants (those that retain 5% to 95%
+            and are better than guessing) that forget it, explained by a linear regression with a constant for each
+            relation and standard errors clustered by relation. The *margin* is the log-likelihood of the right
+            answer minus that of the best wrong one. The *frequency* is the logarithm of how many facts of the
+            relation have this answer. The *popularity* is the logarithm of how many people the subject has or
+            concerns; chemical elements have none. Each number is the change of that share for a margin, a frequency
+            or a popularity one standard deviation larger."""
         ),
         table(["", *labels], rows),
         "## Forgotten or displaced?",
@@ -136,11 +145,12 @@ def which_facts(models: Sequence[Subject]) -> Page:
     )
     margins = [fitted[label]["margin"].value for label in labels]
     near = [fates[label]["still near"].value for label in labels]
-    often = [fitted[label]["frequency"].value for label in labels]
-    answer = f"""Facts with a small margin and those whose answer is rare: a margin one standard deviation larger
-        lowers the share of damaging variants that forget a fact by {-max(margins):.2f} to {-min(margins):.2f}, a
-        more frequent answer by {-max(often):.2f} to {-min(often):.2f}. Of the forgotten answers,
-        {100 * min(near):.0f}% to {100 * max(near):.0f}% are still among the first five."""
+    often, popular = ([fitted[label][name].value for label in labels] for name in ("frequency", "popularity"))
+    answer = f"""Facts with a small margin and those whose answer is rare: a margin one standard deviation larger lowers
+    the share of damaging variants that forget a fact by {-max(margins):.2f} to {-min(margins):.2f}, a more frequent
+    answer by {-max(often):.2f} to {-min(often):.2f}; how well known the subject is changes it by at most
+    {max(map(abs, popular)):.2f}. Of the forgotten answers, {100 * min(near):.0f}% to {100 * max(near):.0f}% are still
+    among the first five."""
     return Page(
         "answers-which-facts.md",
         "What kind of fact goes first; is it forgotten or displaced?",
@@ -151,11 +161,11 @@ def which_facts(models: Sequence[Subject]) -> Page:
 
 
 def _damaging(subject: Subject) -> list[int]:
-    draws = subject.evidence.draws
+    places = subject.evidence.draws.recipes
     return [
-        place
-        for place, (recipe, share) in enumerate(zip(draws.recipes, draws.retained, strict=True))
-        if recipe != BASELINE and 0.05 <= share <= 0.95 and _RECOVERY not in recipe
+        places.index(recipe)
+        for recipe, share in subject.informative.items()
+        if 0.05 <= share <= 0.95 and _RECOVERY not in recipe
     ]
 
 
@@ -167,12 +177,16 @@ def _regression(subject: Subject) -> Mapping[str, Estimate]:
         {
             "forgotten": 1 - answers.correct[_damaging(subject)][:, known].mean(axis=0),
             "margin": answers.margin[answers.baseline][known],
+            "popularity": np.log(answers.popularity[known]),
             "relation": answers.relation[known],
             "answer": subject.gold[known],
         }
     )
     frame["frequency"] = np.log(frame.groupby(["relation", "answer"])["answer"].transform("size"))
-    for name in ("margin", "frequency"):
+    # Where it is unknown, it explains nothing: the relation has a constant of its own.
+    of_relation = frame.groupby("relation")["popularity"].transform("mean")
+    frame["popularity"] = frame["popularity"].fillna(of_relation).fillna(frame["popularity"].mean())
+    for name in _PREDICTORS:
         frame[name] = (frame[name] - frame[name].mean()) / frame[name].std()
     fitted = smf.ols(f"forgotten ~ {' + '.join(_PREDICTORS)} + C(relation)", frame).fit(
         cov_type="cluster", cov_kwds={"groups": frame["relation"]}, use_t=True
@@ -194,14 +208,14 @@ def _fates(subject: Subject) -> Mapping[str, Estimate]:
             is_lost = entry.fate == "lost" and entry.item_id in elsewhere
             counts["other phrasing" if is_lost else entry.fate][relation[entry.item_id]] += 1
     total = sum(counts.values())
+    if not counts["other phrasing"].any():
+        del counts["other phrasing"]
     return {fate: over_relations(each, total) for fate, each in counts.items()}
 
 
 def _recovery(subject: Subject, recipe: str) -> Sequence[str]:
     """Return what a training did, in percent of the facts forgotten before it: returned, lost anew, net."""
     before = recipe.removesuffix(_RECOVERY)
-    if not {recipe, before} <= set(subject.recipes):
-        return ("—", "—", "—")
     answers = subject.evidence.answers
     one, other = (answers.correct[answers.recipes.index(each)] for each in (before, recipe))
     counted = answers.known & ~np.isin(answers.items.astype(str), sorted(subject.taught))
@@ -229,16 +243,23 @@ def agreement(models: Sequence[Subject]) -> Page:
         paragraph(
             """Each number is the number of facts that two variants both forget, beyond what is expected by chance,
             as a share of the most that is possible: 0 if the second one forgets as many facts of each relation at
-            random, 1 if one forgets only facts that the other forgets. Intervals are over relations."""
+            random, 1 if one forgets only facts that the other forgets; a dash if this most is less than
+            ten facts. Intervals are over relations."""
         ),
         "## Methods",
         paragraph(
-            """For each pair of methods, the two variants of the run whose losses are closest, if each forgets 10%
-            to 90% of the known facts and they differ by at most 10 points; a dash if there are none."""
+            """For each pair of methods, the two variants of the run whose losses are closest, if each forgets 10% to
+            90% of the known facts and is better than guessing, and they differ by at most 10 points; a dash if there
+            are none."""
         ),
         table(["two methods", *(each.label for each in models)], rows),
         "## Models" if pairs else "",
-        "The same recipe, on the facts that both models knew; their losses may differ." if pairs else "",
+        paragraph(
+            """The same recipe, on the facts that both models knew, if both are still better than guessing; their losses
+            may differ."""
+        )
+        if pairs
+        else "",
         table(["two models", *(f"`{recipe}`" for recipe in _SAME_RECIPES)], pairs) if pairs else "",
     )
     answer = f"""Two methods with similar losses share {_range(methods)} of the overlap that is possible beyond
@@ -258,11 +279,8 @@ def _range(found: Sequence[Estimate]) -> str:
 
 
 def _overlap_of_methods(subject: Subject, some: tuple[str, ...], others: tuple[str, ...]) -> Estimate | None:
-    draws = subject.evidence.draws
     usable = {
-        recipe: share
-        for recipe, share in zip(draws.recipes, draws.retained, strict=True)
-        if 0.1 <= share <= 0.9 and "+" not in recipe
+        recipe: share for recipe, share in subject.informative.items() if 0.1 <= share <= 0.9 and "+" not in recipe
     }
     pairs = [
         (abs(usable[one] - usable[other]), one, other)
@@ -278,12 +296,12 @@ def _overlap_of_methods(subject: Subject, some: tuple[str, ...], others: tuple[s
 
 
 def _overlap_of_models(first: Subject, second: Subject, recipe: str) -> Estimate | None:
-    if recipe not in first.recipes or recipe not in second.recipes or first.evidence.task != second.evidence.task:
+    if any(recipe not in each.informative for each in (first, second)) or first.evidence.task != second.evidence.task:
         return None
     some, others = first.evidence.answers, second.evidence.answers
     place = {item: index for index, item in enumerate(others.items)}
-    order = np.asarray([place[item] for item in some.items])
-    known = some.known & others.known[order]
+    order = np.asarray([place.get(item, -1) for item in some.items])
+    known = some.known & others.known[order] & (order >= 0)
     one, other = (~each.correct[each.recipes.index(recipe)] for each in (some, others))
     return _overlap(first, known & one, known & other[order], known)
 
@@ -294,4 +312,5 @@ def _overlap(
     both, first, second, whole = map(subject.by_relation, (one & other, one, other, known))
     expected = np.divide(first * second, whole, out=np.zeros_like(whole), where=whole > 0)
     most = np.minimum(first, second)
-    return over_relations(both - expected, most - expected) if (most - expected).sum() else None
+    # With little room, a single fact decides.
+    return over_relations(both - expected, most - expected) if (most - expected).sum() >= _ROOM else None

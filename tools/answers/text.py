@@ -76,7 +76,10 @@ def in_words(row: Sequence[Tested]) -> str:
         for verdict, words in (("supported", "true"), ("contradicted", "false"), ("inconclusive", "unclear"))
         if verdict in by_verdict
     ]
-    return ", ".join(found) or "not tested"
+    if not found:
+        return "not tested"
+    first, *others = found
+    return f"{first} ({'; '.join(others)})" if others else first
 
 
 def paragraph(text: str) -> str:
@@ -108,7 +111,12 @@ def _all(labels: Sequence[str], row: Sequence[Tested]) -> str:
     tested = [each for each in row if each.verdict != "not tested"]
     if len(labels) == len(tested) > 1:
         return f"all {len(labels)} models"
-    return joined([f"the {label}" for label in labels])
+    return named(labels)
+
+
+def named(labels: Sequence[str]) -> str:
+    """Return the names of models in a sentence."""
+    return joined([label if label[0].isupper() else f"the {label}" for label in labels])
 
 
 LEGEND = paragraph(
