@@ -10,7 +10,7 @@ import numpy as np
 from claims import judged
 from evidence import FACTS, Subject
 from numpy.typing import NDArray
-from text import LEGEND, Page, claims_table, paragraph, points, stacked, table
+from text import LEGEND_WITH_ITEMS, Page, claims_table, paragraph, points, stacked, table
 
 from forgetmeter.basics.plural import joined
 from forgetmeter.results.findings.effect import Effect
@@ -129,7 +129,7 @@ def tasks(asked: Sequence[Subject]) -> Page:
             numbers of bits); above zero, facts go first."""
         ),
         claims_table(rows, "task"),
-        LEGEND,
+        LEGEND_WITH_ITEMS,
     )
     verdicts = {row[0].sentence: row[list(_COMPARED).index("pruned")].verdict for row in rows}
     more, less, unclear = (

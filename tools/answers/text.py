@@ -119,7 +119,7 @@ def named(labels: Sequence[str]) -> str:
     return joined([label if label[0].isupper() else f"the {label}" for label in labels])
 
 
-LEGEND = paragraph(
-    """✓: supported, ✗: contradicted, each with p below 0.05 after Holm's correction over the table, and the whole
-    interval on one side of zero; ?: cannot tell. Intervals are 95%, over relations."""
-)
+_VERDICTS = """✓: supported, ✗: contradicted, each with p below 0.05 after Holm's correction over the table, and the
+    whole interval on one side of zero; ?: cannot tell. Intervals are 95%, over relations"""
+LEGEND = paragraph(f"{_VERDICTS}.")
+LEGEND_WITH_ITEMS = paragraph(f"{_VERDICTS} of facts and over items of the other tasks.")
