@@ -268,7 +268,7 @@ def test_a_metric_computed_in_its_own_way_counts_without_ranks(tmp_path: Path) -
     assert run.summary.cells[0].chance == pytest.approx(1 / 3)
     for variant, documents in (("a", "t/0, t/1, t/2 and 1 more"), ("b", "t/8, t/9, t/10 and 1 more")):
         assert notes(run, variant) == [
-            f"t: acc does not follow from the log-likelihoods in 4 of 20 documents ({documents}); right and wrong are "
+            f"t: acc does not follow from the log-likelihoods in 4 of 20 documents ({documents}); correct is "
             "as logged, and predictions, ranks and margins of all variants are unknown"
         ]
 
