@@ -73,6 +73,10 @@ class RunStore:
         """Return whether a run has been started at the location."""
         return self.folder.exists(layout.STUDY)
 
+    def has_recipes(self) -> bool:
+        """Return whether a run with more than a baseline has been started at the location."""
+        return self.has_study() and self.read_study().recipes != (BASELINE,)
+
     def has_files(self) -> bool:
         """Return whether there is any file at the location."""
         return self.has_study() or bool(self.folder.list())

@@ -301,8 +301,7 @@ class _Advising:
 
     def _baseline(self, limit: int | None, location: str, checkpoint: Checkpoint) -> Standings:
         """Evaluate the baseline alone, which shows whether recipes can be ranked, before any of them is asked."""
-        store = RunStore(location)
-        if not store.has_study() or store.read_study().recipes == (BASELINE,):
+        if not RunStore(location).has_recipes():
             self._run((), self._study.tasks, limit, location, checkpoint)
         return open_run(location).standings([BASELINE])
 

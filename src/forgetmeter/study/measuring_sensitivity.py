@@ -94,9 +94,9 @@ def measure_sensitivity(
     """Compress each part of a model alone, and evaluate it until it is known which parts are the more sensitive.
 
     The baseline is evaluated first and alone: without enough right answers, nothing can be lost. Then all parts are
-    evaluated until their drop is known roughly. Those not yet clearly in the more sensitive or the
-    less sensitive half are evaluated on more items, twice. Everything is in one ordinary run, so an interrupted request
-    resumes where it stopped.
+    evaluated until their drop is known roughly. Those not yet clearly in the more sensitive or the less sensitive half
+    are evaluated on more items, twice. Everything is in one ordinary run, so an interrupted request resumes where it
+    stopped.
 
     Args:
         request: The request.
@@ -143,8 +143,7 @@ class _Measuring:
         return SensitivityRun(finished, unusable)
 
     def _check_baseline(self, precision: float, checkpoint: Checkpoint) -> None:
-        store = RunStore(self._study.output)
-        if not store.has_study() or store.read_study().recipes == (BASELINE,):
+        if not RunStore(self._study.output).has_recipes():
             self._listener.stage("the baseline")
             self._complete(self._planned((), precision, checkpoint))
         found = open_run(self._study.output).standings([BASELINE])

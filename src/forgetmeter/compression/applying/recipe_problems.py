@@ -18,7 +18,7 @@ from forgetmeter.models.roles.weight_map import left_alone
 from forgetmeter.specs.method import MethodDeclaration
 from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix, Role
-from forgetmeter.specs.scope import SELECTORS, SURE_SELECTORS, Scope, pattern_of, unnumbered
+from forgetmeter.specs.scope import SURE_SELECTORS, Scope, pattern_of, unnumbered
 
 _MOST_NAMES = 4
 _LONGEST = 700
@@ -261,11 +261,11 @@ def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[s
     problem = unknown_role_problem(matrices, selector)
     if problem and selector not in SURE_SELECTORS:
         unknown = [matrix.parameter for matrix in matrices if _is_unknown(matrix.role, selector)]
-        sure = [each for each in matrices if each.parameter not in unknown and SELECTORS[selector](each)]
+        sure = step.scope.select(matrices)
         others = pattern_of(each.parameter for each in sure)
         if sure and len(others) <= _LONGEST and not any(each.ranges for each in sure):
-            prefix = str(step.scope).removesuffix(selector)
-            instead = f"to select only those that are known to be in it, write {prefix}regex({others})"
+            by_name = replace(step.scope, selector="regex", pattern=others)
+            instead = f"to select only those that are known to be in it, write {by_name}"
         else:
             pattern, every = pattern_of(unknown, most=_MOST_NAMES), pattern_of(unknown)
             first = "" if pattern == every else ", which selects the first of them (forgetmeter list scopes names all)"

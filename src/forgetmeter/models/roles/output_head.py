@@ -47,8 +47,8 @@ def find_head(model: PreTrainedModel) -> Head | None:
         return None
     names = {found: name for name, found in model.named_modules()}
     # Of an EncoderDecoderModel, the head may share the decoder's embedding, and texts are read by the encoder's.
-    embeddings = (each for each in names if isinstance(each, nn.Embedding) and each.weight is module.weight)
-    shared = next(embeddings, None)
+    embeddings = (each for each in (embedding, *names) if isinstance(each, nn.Embedding))
+    shared = next((each for each in embeddings if each.weight is module.weight), None)
     tied_to = f"{names[shared]}.weight" if shared is not None else None
     return Head(f"{names[module]}.weight", module, tied_to)
 

@@ -84,8 +84,9 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
         places = {tensor.header.name: (name_of(tensor.header.name) or "").removesuffix(".weight") for tensor in base}
         # Adapters made before transformers renamed a model's layers have the names of its checkpoint.
         layers = set(places.values())
-        renamed = {name: name if name in layers else places.get(f"{name}.weight", name) for name in adapter.pairs}
-        adapter.pairs = {renamed[name]: pair for name, pair in adapter.pairs.items()}
+        adapter.pairs = {
+            name if name in layers else places.get(f"{name}.weight", name): pair for name, pair in adapter.pairs.items()
+        }
         if left := sorted(adapter.pairs.keys() - layers):
             raise _NotPlainError(f"changes {left[0]}, for which its base model stores no separate weight")
         adapter.check_targets(name for name in places.values() if isinstance(modules.get(name), (nn.Linear, Conv1D)))
