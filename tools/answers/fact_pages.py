@@ -37,7 +37,6 @@ _METHODS = {
 
 def cheap_numbers(models: Sequence[Subject]) -> Page:
     """Whether divergence and perplexity foretell what is retained."""
-    models = [each for each in models if _foretold(each)]
     found = {each.label: _foretold(each) for each in models}
     names = dict.fromkeys(name for by_name in found.values() for name in by_name)
     rows = []
@@ -55,11 +54,11 @@ def cheap_numbers(models: Sequence[Subject]) -> Page:
         ),
         table(header, rows),
         paragraph(
-            """The intervals treat variants as independent, which they are not.
-            The standard decoder was trained only on statements of facts, so that the text of `divergence` is unlike
-            anything that it was trained on, and its perplexity on it falls as weights are pruned. A good rank
-            correlation over many variants does not mean that two of similar divergence retain alike: the [calibrated
-            methods](calibrated.md) diverge less from SmolLM2 than plain rounding does, and retain no more facts."""
+            """The intervals treat variants as independent, which they are not. The standard decoder was trained only on
+            statements of facts, so that the text of `divergence` is unlike anything that it was trained on, and its
+            perplexity on it falls as weights are pruned. A good rank correlation over many variants does not mean that
+            two of similar divergence retain alike: the [calibrated methods](calibrated.md) diverge less from SmolLM2
+            than plain rounding does, and retain no more facts."""
         ),
     )
     kl, ratio = (
@@ -208,7 +207,7 @@ def _fates(subject: Subject) -> Mapping[str, Estimate]:
             is_lost = entry.fate == "lost" and entry.item_id in elsewhere
             counts["other phrasing" if is_lost else entry.fate][relation[entry.item_id]] += 1
     total = sum(counts.values())
-    if not counts["other phrasing"].any():
+    if subject.elsewhere is None:
         del counts["other phrasing"]
     return {fate: over_relations(each, total) for fate, each in counts.items()}
 

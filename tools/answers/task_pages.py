@@ -10,6 +10,7 @@ import numpy as np
 from claims import judged
 from evidence import FACTS, Subject
 from numpy.typing import NDArray
+from recipes import BITS
 from text import LEGEND_WITH_ITEMS, Page, claims_table, paragraph, points, stacked, table
 
 from forgetmeter.basics.plural import joined
@@ -22,14 +23,10 @@ _FEW = 10
 _LEVELS = (0.2, 0.3, 0.4, 0.5)
 _PRUNED = tuple(f"l1_unstructured:overall:{level}" for level in _LEVELS)
 _SHOWN = {
-    **{f"pruned {level:.0%}": (f"l1_unstructured:overall:{level}",) for level in _LEVELS},
-    "4 bits": ("round_to_nearest:overall:4:group_size=32",),
-    "3 bits": ("round_to_nearest:overall:3:group_size=32",),
+    **{f"pruned {level:.0%}": (recipe,) for level, recipe in zip(_LEVELS, _PRUNED, strict=True)},
+    **{f"{bits} bits": (BITS["plain, groups of 32"].format(bits=bits),) for bits in (4, 3)},
 }
-_COMPARED = {
-    "pruned": _PRUNED,
-    "4 and 3 bits": (*_SHOWN["4 bits"], *_SHOWN["3 bits"]),
-}
+_COMPARED = {"pruned": _PRUNED, "4 and 3 bits": (*_SHOWN["4 bits"], *_SHOWN["3 bits"])}
 
 
 @dataclass(frozen=True, eq=False)
