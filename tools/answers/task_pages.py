@@ -107,8 +107,8 @@ def tasks(asked: Sequence[Subject]) -> Page:
             """A guess is right half of the time on some tasks and hardly ever on others, so tasks are compared by the
             accuracy *above chance*, and how much of the original's is kept: 100% is no loss, 0% is guessing. Where the
             original is no better than guessing, or than always giving the same answer, nothing can be lost, and the
-            task tells nothing. SciQ's and BoolQ's prompts contain a passage with the answer; the other tasks ask what
-            the model knows or can infer."""
+            task tells nothing. Most of SciQ's prompts, and all of BoolQ's, contain a passage with
+            the answer; the other tasks ask what the model knows or can infer."""
         ),
         "## Kept of the accuracy above chance, in percent",
         table(
