@@ -70,5 +70,5 @@ def test_weights_changed_in_place_stop_every_later_recipe(install: Callable[[Met
     install(transforming(lambda tensor: DenseWeight(tensor.mul_(0.5) * 0.5)))
     compressor = Compressor(wrap(make_llama(), make_tokenizer()))
     for recipe in ("mine:attention", "l1_unstructured:overall:0.5", "baseline"):
-        with pytest.raises(UserError, match="were changed in place, by a method or by other code; load it again"):
+        with pytest.raises(UserError, match="were changed in place, by a method or by other code; load the model"):
             compressor.compressed(parse_recipe(recipe))

@@ -64,7 +64,7 @@ def test_each_candidate_has_a_row_and_no_remark() -> None:
     assert table.columns == ("MB", "of original", "read", "format", "made by", "bits per weight")
     assert [(row.recipe, *row.cells) for row in table.rows] == [
         (GPTQ, "0.000", "30.0%", "unpacked", "gptq, 4 bits, groups of 128", "GPTQModel 5.6", "feed-forward 4.16"),
-        (PLAIN, "0.001", "90.0%", "plain", "plain numbers", "", "—"),
+        (PLAIN, "0.001", "90.0%", "plain", "floating-point numbers", "", "—"),
         (ENGINE, "—", "—", "engine", "—", "", "—"),
     ]
     assert remarks(THREE) == []

@@ -504,7 +504,7 @@ def test_a_model_that_is_not_here_is_said_not_to_be_checked(run, model) -> None:
     assert (found.problems, found.is_sampled) == ((), True)
     assert found.unchecked[0].startswith(f"model '{model}', which is not here: ")
     assert (sampled.problems, sampled.is_sampled) == ((), False)
-    assert sampled.unchecked[1:] == ("a sample of the answers: no model is here",)
+    assert sampled.unchecked[1:] == ("a sample of the answers: none of the run's models is available on this machine",)
 
 
 @pytest.fixture(scope="module")

@@ -250,7 +250,7 @@ def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
             instead = "; --format compressed-tensors stores the integers" if can_pack else ""
             yield f"Low-bit weights are stored dequantized and take as many bytes as before{instead}."
         elif "zeroes" in effects:
-            yield "Zeros are stored as plain numbers and take as many bytes as before."
+            yield "Zeros are stored as floating-point numbers and take as many bytes as before."
     else:
         yield (
             "Layout pack-quantized: from_pretrained reads it if compressed-tensors is installed. In a 16-bit model, "

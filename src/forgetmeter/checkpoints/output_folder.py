@@ -80,7 +80,7 @@ def all_or_nothing(out: Path) -> Iterator[Path]:
         why = (
             "the disk is full"
             if error.errno in _FULL
-            else f"cannot be written ({error.strerror or error}); choose another"
+            else f"cannot be written ({error.strerror or error}); choose another folder"
         )
         raise UserError(f"--out '{out}': {why}; no files were left behind") from error
 

@@ -55,7 +55,7 @@ class SizePredictor:
 
     @property
     def bytes_before(self) -> int:
-        """Size of the model's own weight files; for an unpacked model, as float32."""
+        """Size of the model's own weight files; as float32 if they are unpacked, as those of a GGUF file are."""
         return self._source.bytes
 
     def of(self, recipe: Recipe) -> PredictedSize:

@@ -61,7 +61,7 @@ class Source:
         entries: Its tensors by the model's names, in the order of the files.
         unused: Names of tensors that the model does not use; ``from_pretrained`` ignores them too.
         converted: Names of tensors that transformers merges, splits or transposes while loading, so that their values
-            in the model are known only in memory.
+            in the model are known only once it is loaded.
     """
 
     checkpoint: Checkpoint
@@ -126,7 +126,7 @@ class StoredModel:
     Attributes:
         source: Its checkpoint.
         matrices: Its weight matrices.
-        keys: Maps each of the model's tensor names to a key of ``source.entries``, which may have any of several tied
+        keys: Maps each of the model's tensor names to a key of ``source.entries``, which may be any of several tied
             names.
         total_bytes: Bytes of all parameters and stored buffers; shared tensors count once.
         name: Its name in errors.

@@ -39,7 +39,7 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
     if is_endpoint or _is_a(kind, "GGUFLM"):
         _refuse_unknown(name, kind, arguments)
     if is_endpoint and "base_url" not in arguments and short.startswith("local"):
-        raise UserError(f"engine {name}: base_url is missing, such as http://127.0.0.1:8000/v1/completions")
+        raise UserError(f"engine {name}: base_url is missing; give one, such as http://127.0.0.1:8000/v1/completions")
     if is_endpoint and (missing := [each for each in ("aiohttp", "tenacity") if find_spec(each) is None]):
         raise UserError(
             f"engine {name} needs {' and '.join(missing)}; install it with: pip install 'forgetmeter[engines]'"

@@ -39,7 +39,10 @@ def engine_problems(reference: ModelReference) -> list[str]:
                     "OPENAI_API_KEY or HF_TOKEN"
                 )
             if key == _CODE:
-                raise UserError(f"engine {name}: {_CODE} is never allowed; run such a model in its own server")
+                raise UserError(
+                    f"engine {name}: {_CODE} is never allowed; run a model that needs its own code in a server of its "
+                    "own"
+                )
         model = arguments.get("pretrained", "")
         # An endpoint may call its model by a path on its own machine.
         if "base_url" not in arguments and model.startswith(_PATHS) and not Path(model).expanduser().exists():

@@ -16,6 +16,6 @@ def calibration_for(loaded: Loaded, recipes: Iterable[Recipe], settings: Calibra
     """Return the inputs of each calibration call; empty if no recipe needs activations.
 
     Raises:
-        UserError: As ``calibration_calls``.
+        UserError: As for ``calibration_calls``.
     """
     return calibration_calls(loaded, settings) if any(map(needs_activations, recipes)) else ()

@@ -54,7 +54,7 @@ def run_units(work: Work, units: Iterable[CellUnit], tell: Tell, *, processes: i
         processes: Number of workers on this machine.
 
     Raises:
-        UserError: As ``LocalExecutor.execute_units``.
+        UserError: As for ``LocalExecutor.execute_units``.
     """
     LocalExecutor(processes=processes).execute_units(
         work, units, ForwardedProgress(tell), on_share=lambda *read: tell(SHARE_READ, read, {})

@@ -81,7 +81,7 @@ class LocalExecutor:
             on_share: Receives what was read of a share.
 
         Raises:
-            UserError: As ``execute``.
+            UserError: As for ``execute``.
         """
         models = {cell.variant.source for cell in work.cells}
         for model, of_model in groupby(units, key=lambda unit: unit.cells[0].variant.source):

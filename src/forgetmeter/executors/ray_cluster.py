@@ -58,7 +58,7 @@ class RayExecutor:
         """Run all cells.
 
         Raises:
-            UserError: As ``LocalExecutor``; or the cluster cannot be reached, no node has enough memory, or a node
+            UserError: As for ``LocalExecutor``; or the cluster cannot be reached, no node has enough memory, or a node
                 does not see the run; or the cluster fails as a whole.
         """
         if not work.store.folder.is_shared:

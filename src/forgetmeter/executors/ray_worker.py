@@ -141,7 +141,7 @@ def run_share(desk: Any, start: WorkerStart, sent: Sequence[Any]) -> None:  # no
         sent: A reference to the ``Work``; in a list, so that Ray leaves it to this function to read it.
 
     Raises:
-        UserError: As ``LocalExecutor``; or this node does not see the run, or has another version of forgetmeter.
+        UserError: As for ``LocalExecutor``; or this node does not see the run, or has another version of forgetmeter.
     """
     if start.version != __version__:
         raise UserError(

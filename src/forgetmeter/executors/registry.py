@@ -36,7 +36,7 @@ def executor_named(
     """Return an executor, made with those of the options that are given.
 
     Raises:
-        UserError: As ``check_executor``, or a plug-in cannot be loaded or does not have one of the options.
+        UserError: As for ``check_executor``, or a plug-in cannot be loaded or does not have one of the options.
     """
     check_executor(name, workers, time_limit)
     if name == "ray" and find_spec("ray") is None:

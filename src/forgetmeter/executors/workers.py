@@ -54,7 +54,7 @@ class WorkersExecutor:
         """Run all cells.
 
         Raises:
-            UserError: As ``LocalExecutor``; or the run is in this process's memory, or a task cannot be sent to
+            UserError: As for ``LocalExecutor``; or the run is in this process's memory, or a task cannot be sent to
                 another process.
         """
         if not work.store.folder.is_shared:

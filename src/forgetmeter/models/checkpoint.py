@@ -92,7 +92,7 @@ class Checkpoint:
 
     @cached_property
     def _plain(self) -> tuple[PlainTensor, ...] | None:
-        """The tensors of a quantized checkpoint or adapter, before they are written as plain numbers."""
+        """The tensors of a quantized checkpoint or adapter, before they are written as floating-point numbers."""
         if self._base is not None:
             tensors = self._base._plain or tuple(map(as_stored, self._base.headers))
             return merged(tensors, self.location.path, self.outline(), self.name)
@@ -176,7 +176,7 @@ class Checkpoint:
 
     @cached_property
     def quantization(self) -> Mapping[str, Any] | None:
-        """The quantization method by which transformers reads it; ``None`` if it reads plain numbers."""
+        """The quantization method by which transformers reads it; ``None`` if it reads floating-point numbers."""
         return None if self._method is None or is_unpacked(self._method) else self._method
 
     @cached_property
@@ -190,7 +190,7 @@ class Checkpoint:
 
     @cached_property
     def packed(self) -> PackedSource | None:
-        """Both sizes of a GGUF file or quantized checkpoint; ``None`` if its weights are stored as plain numbers."""
+        """Both sizes of a GGUF file or quantized checkpoint; ``None`` if it stores floating-point numbers."""
         if self.reading == "plain":
             return None
         if self._base is not None and self._base.packed is not None:

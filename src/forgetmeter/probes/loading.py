@@ -48,7 +48,9 @@ def task_problems(name: str, *, data: Path | None = None, folders: Sequence[str]
     if colon and base in files:
         return [f"task '{base}' takes no options, so '{name}' is unknown; write {base}"]
     if is_group(name, folders):
-        return [f"task '{name}' is a group of lm-eval's tasks; name the single tasks (see forgetmeter list tasks)"]
+        return [
+            f"task '{name}' is a group of lm-eval's tasks; name the tasks individually (see forgetmeter list tasks)"
+        ]
     declaring = (*TASKS.entries(), *own)
     return [
         f"unknown task '{name}'{did_you_mean(base, [*declaring, *files])} (allowed: {', '.join(declaring)}, "

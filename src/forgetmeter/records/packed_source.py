@@ -1,4 +1,4 @@
-"""Weight files that store a model in fewer bits than the plain numbers it is read as."""
+"""Weight files that store a model in fewer bits than the floating-point numbers it is read as."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from forgetmeter.basics.plural import megabytes
 
 WeightReading = Literal["plain", "unpacked", "kernel"]
-"""How weights are read: as they are stored, turned into plain numbers, or computed with in their own format."""
+"""How weights are read: as they are stored, turned into floating-point numbers, or computed with as stored."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class PackedSource:
     Attributes:
         format: Its format, such as ``GGUF, Q4_K_M`` or ``gptq, 4 bits, groups of 128``.
         bytes: Size of its files.
-        dense_bytes: Size of its weights as plain numbers in float32.
+        dense_bytes: Size of its weights as floating-point numbers in float32.
         reading: How its weights are read; ``None`` in runs of earlier versions.
         maker: The program or person that made it, if its files say so.
         bits: Bits per weight by role (``attention``, ``feed_forward`` ...), with scales and zero points; empty in runs

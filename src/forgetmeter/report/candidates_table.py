@@ -14,8 +14,8 @@ CANDIDATES = "Candidates"
 _MADE_BY = "made by"
 _READ = Term(
     "read",
-    "how the weights are read. unpacked: converted to plain numbers; kernel: the library that owns the format computes "
-    "with the packed weights; plain: the files store plain numbers; engine: another runtime answers",
+    "how the weights are read. unpacked: converted to floating-point numbers; kernel: the library that owns the format "
+    "computes with the packed weights; plain: the files store floating-point numbers; engine: another runtime answers",
 )
 _MB = Term("MB", "size of the weight files on disk")
 _SHARE = Term(
@@ -67,6 +67,6 @@ def _origin(name: str, source: PackedSource | None) -> tuple[str, str, str, str]
     """Return how a candidate is read, its format, its maker and its bits per weight."""
     if source is None:
         is_engine = name.startswith("engine:")
-        return "engine" if is_engine else "plain", MISSING if is_engine else "plain numbers", "", MISSING
+        return "engine" if is_engine else "plain", MISSING if is_engine else "floating-point numbers", "", MISSING
     bits = ", ".join(f"{role.replace('_', '-')} {each:.3g}" for role, each in source.bits.items())
     return source.reading or MISSING, source.format, source.maker, bits or MISSING

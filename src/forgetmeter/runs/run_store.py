@@ -105,8 +105,8 @@ class RunStore:
             if any(map(layout.variant_of, files)):
                 raise UserError(
                     f"'{self.location}' holds answers of a run whose {layout.STUDY} is missing, and this study lacks "
-                    "some of its variants; name all models, recipes and tasks of that run, which recreates it, or "
-                    "choose another --out"
+                    f"some of that run's variants; to recreate {layout.STUDY}, name all models, recipes and tasks of "
+                    "that run, or choose another --out"
                 )
             raise UserError(
                 f"'{self.location}' is not empty and not a run (it contains '{files[0]}', but no "

@@ -48,7 +48,7 @@ def product_rate(dtype: torch.dtype, device: torch.device, *, seconds: float = _
     """Return the best rate of a product of two square matrices, in floating-point operations per second.
 
     Args:
-        dtype: That of the matrices.
+        dtype: Of the matrices.
         device: Where it is computed.
         seconds: How long to try; at least one product is computed.
     """

@@ -68,8 +68,9 @@ def _sequences(model: Loaded | Checkpoint, settings: CalibrationSettings, longes
         pieces = [ids[start : start + room] for start in range(0, len(ids) - room + 1, room)]
     if len(pieces) < settings.sequences:
         raise UserError(
-            f"calibration text '{where}' has {len(ids):,} tokens of {model.name}, and {settings.sequences} sequences "
-            f"of {longest} tokens need {settings.sequences * room:,}; give a longer text, or ask for fewer or shorter "
-            "sequences (calibration: {text: PATH, sequences: N, length: N})"
+            f"calibration text '{where}' has {len(ids):,} tokens as {model.name} splits it, and "
+            f"{settings.sequences} sequences of {longest} tokens need "
+            f"{settings.sequences * room:,}; give a longer text, or ask for fewer or shorter sequences "
+            "(calibration: {text: PATH, sequences: N, length: N})"
         )
     return [[*added.before, *piece, *after] for piece in pieces]

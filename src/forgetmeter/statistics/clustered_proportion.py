@@ -61,8 +61,8 @@ def share_interval(
 
     Korn and Graubard, "Confidence intervals for proportions with small expected number of positive counts estimated
     from survey data", Survey Methodology 24(2), 1998, 193-201: the Clopper-Pearson interval for the effective number
-    of items, the number of independent items that would give the same variance, adjusted by the t quantile and at most
-    the actual number.
+    of items, the number of independent items that would give the same variance, adjusted by the t quantile and
+    capped at the actual number.
 
     Args:
         counts: Marked items per cluster, shape ``(clusters,)``.
@@ -76,7 +76,7 @@ def effective_items(share: RatioOverClusters, items: float, tail: float) -> floa
 
     Args:
         share: The proportion.
-        items: The actual number of items, which is the most that is returned.
+        items: The actual number of items; the upper limit of the result.
         tail: Probability outside each limit of its interval.
     """
     spread = share.standard_error * t.ppf(tail, share.degrees_of_freedom) / norm.ppf(tail)
@@ -101,7 +101,7 @@ def difference_interval(
         lost: Items per cluster counted by the first proportion, shape ``(clusters,)``.
         won: Items per cluster counted by the second.
         items: All items per cluster; not all zero.
-        confidence: That of the interval.
+        confidence: Confidence level of the interval.
     """
     first, second = ratio_over_clusters(lost, items), ratio_over_clusters(won, items)
     total, tail = float(items.sum()), (1 - confidence) / 2
@@ -110,7 +110,7 @@ def difference_interval(
 
 
 def no_difference(lost: NDArray[np.float64], won: NDArray[np.float64], items: NDArray[np.float64]) -> float:
-    """Return the p-value of a two-sided t test over clusters that two proportions of the same items are equal.
+    """Return the p-value of a two-sided t test, over clusters, of two proportions of the same items being equal.
 
     The standard error is at least that of independent items: clusters that happen to be all alike prove nothing. The
     p-value is 1 if the proportions are equal or fewer than two clusters have items.

@@ -33,7 +33,7 @@ def mean_interval(
         weights: Its weight, same shape; for a share, the number of what it is a share of.
         is_share: Whether the values are shares from 0 to 1.
         is_signed: Whether values may be negative; if not, the interval is not either.
-        confidence: That of the interval.
+        confidence: Confidence level of the interval.
     """
     if not _is_enough(values, weights):
         return None
@@ -59,7 +59,7 @@ def quantile_interval(
         values: The values of all items, shape ``(values,)``.
         items: Index of the item of each value, same shape.
         quantile: From 0 to 1.
-        confidence: That of the interval.
+        confidence: Confidence level of the interval.
 
     Returns:
         The estimate; ``None`` for fewer than five items. A limit is infinite if there are too few values for it: the

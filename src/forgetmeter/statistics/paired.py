@@ -79,7 +79,7 @@ def compare_paired(
         baseline: Whether the baseline is right, shape ``(items,)``, bool.
         variant: Whether the variant is right, on the same items in the same order.
         predictions: Answers of the baseline and of the variant, as text.
-        confidence: That of the intervals.
+        confidence: Confidence level of the intervals.
 
     Raises:
         ValueError: The arrays are empty, or their shapes differ.

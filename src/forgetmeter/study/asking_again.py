@@ -104,11 +104,11 @@ def ask_again(
         progress: Progress listener.
 
     Raises:
-        UserError: A task or its data cannot be found, the answers were imported, or no model is here.
+        UserError: A task or its data cannot be found, the answers were imported, or no model is available.
     """
     progress = progress or Progress()
     if run.study.origins:
-        raise UserError("the answers were imported")
+        raise UserError("the answers were imported, so they cannot be asked again")
     with tempfile.TemporaryDirectory(prefix="forgetmeter-") as folder:
         study = replace(_study(run, missing), output=str(Path(folder) / "run"), task_folders=tuple(task_folders))
 
@@ -118,7 +118,7 @@ def ask_again(
             return study
 
         if not study.models:
-            raise UserError("no model is here")
+            raise UserError("none of the run's models is available on this machine")
         checked = check_study(read, progress=progress, data=data)
         tasks = supported_tasks(checked, progress)
         problems = [*_changed_tasks(run, tasks), *_changed_sources(run, checked)]

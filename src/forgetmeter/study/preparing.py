@@ -165,7 +165,7 @@ def estimate(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
         The tasks that were loaded, by name.
 
     Raises:
-        UserError: As ``supported_tasks``.
+        UserError: As for ``supported_tasks``.
     """
     tasks = supported_tasks(checked, progress)
     progress.amount(tokens_to_read(checked, tasks))

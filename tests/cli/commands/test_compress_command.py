@@ -28,7 +28,7 @@ def test_a_folder_is_written(llama_folder: Path, tmp_path: Path) -> None:
         f"{llama_folder} + l1_unstructured:overall:0.5",
         "zeros in its scopes: 7,680 of 15,360 (50.00%); removed: 7,680",
         f"bytes of weights on disk: {before:,} before, {after:,} after ({after / before:.1%}), {files} files",
-        "Zeros are stored as plain numbers and take as many bytes as before.",
+        "Zeros are stored as floating-point numbers and take as many bytes as before.",
         "checked: the logits of the written folder match those of the compressed model",
         f"written to {out}",
     ]

@@ -219,7 +219,7 @@ def test_influence_after_dropped_blocks() -> None:
 def test_inputs_that_are_not_finite_are_refused(method) -> None:
     loaded = Loaded(make_llama(), make_tokenizer(), "decoder", "llama")
     loaded.model.model.layers[1].post_attention_layernorm.weight.data[3] = torch.inf
-    with pytest.raises(UserError, match=r"^model\.layers\.1\.mlp\.gate_proj\.weight of llama is given NaN"):
+    with pytest.raises(UserError, match=r"^model\.layers\.1\.mlp\.gate_proj\.weight of llama receives NaN"):
         compress(loaded, method, calibration=calls("decoder", vocabulary=200))
 
 

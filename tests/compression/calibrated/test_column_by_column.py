@@ -52,7 +52,7 @@ def test_without_inputs_errors_count_alike(inputs) -> None:
 def test_inputs_that_overflow_are_refused(value) -> None:
     _, inputs = layer()
     inputs[3, 4] = value
-    with pytest.raises(UnusableWeightError, match="is given NaN or infinity on the calibration texts"):
+    with pytest.raises(UnusableWeightError, match="receives NaN or infinite inputs on the calibration texts"):
         curvature(moments_of(inputs))
 
 
@@ -69,7 +69,7 @@ def test_products_that_are_not_positive_definite_are_damped_with_a_warning() -> 
     """Fewer inputs than units, and no damping; and numbers that differ by more than float32's precision."""
     singular = moments_of(torch.randn(3, 8, generator=torch.Generator().manual_seed(0)))
     with pytest.warns(
-        UserWarning, match=r"of a layer's 8 inputs are not positive definite; damped by 0\.\d+ instead of 0$"
+        UserWarning, match=r"of a layer's 8 inputs is not positive definite; it was damped by 0\.\d+ instead of 0$"
     ):
         factor = inverse_factor(curvature(singular), 0.0)
     assert bool(factor.isfinite().all())

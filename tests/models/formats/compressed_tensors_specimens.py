@@ -104,7 +104,7 @@ def _specimen(form: str, variant: str, *settings: Mapping[str, Any]) -> Specimen
 
 
 def pruned(folder: Path) -> PreTrainedModel:
-    """Write a Llama in plain numbers with the statement of how many of them are zero."""
+    """Write a Llama in floating-point numbers with the statement of how many of them are zero."""
     model = plain_base(folder)
     config = json.loads((folder / "config.json").read_text())
     sparsity = {"format": "dense", "global_sparsity": 0.5, "sparsity_structure": "2:4", "targets": ["Linear"]}

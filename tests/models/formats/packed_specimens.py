@@ -122,7 +122,7 @@ def adapter(write_base: Callable[[Path], LlamaForCausalLM]) -> Callable[[Path], 
 
 
 def plain_base(folder: Path) -> LlamaForCausalLM:
-    """Write a Llama in plain numbers."""
+    """Write a Llama in floating-point numbers."""
     model = wide_llama()
     model.save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)

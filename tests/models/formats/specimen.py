@@ -1,4 +1,4 @@
-"""A tiny checkpoint in one format, and the same model in plain numbers."""
+"""A tiny checkpoint in one format, and the same model in floating-point numbers."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_without_a_base_of_rotary_embeddings_it_is_that_of_llama_cpp(tmp_path: P
 def test_a_file_of_another_type_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "adapter.gguf"
     write_llama_gguf(path, file_type="adapter")
-    with pytest.raises(UserError, match=r"holds no model, but is of the type 'adapter'; name a model's file"):
+    with pytest.raises(UserError, match=r"is not a model \(its type is 'adapter'\); name the file of a model"):
         open_checkpoint(str(path)).check()
 
 

@@ -95,7 +95,7 @@ def test_words_are_split_by_llama_cpps_rules_where_the_file_names_none(stated: d
         ({"token_type": [1] * 100}, r"damaged \(tokenizer\.ggml\.token_type has 100 values for \d+ tokens\)"),
         ({"token_type": 1}, r"damaged \(tokenizer\.ggml\.token_type is not a list\)"),
         ({"bos_token_id": 4_294_967_295}, "transformers cannot read this GGUF"),
-        ({"bos_token_id": None, "add_bos_token": True}, r"add_bos_token = True, but the file names no such token"),
+        ({"bos_token_id": None, "add_bos_token": True}, r"add_bos_token = True, but names no such token"),
         (
             {"tokens": [*byte_level_tokens(), "  "], "token_type": [1] * 262 + [4], "merges": ["Ġ Ġ"]},
             "its tokenizer is missing or damaged",

@@ -1,4 +1,4 @@
-"""Quantized weights are never read as plain numbers, nor plain weights as quantized.
+"""Quantized weights are never read as floating-point numbers, nor plain weights as quantized.
 
 Covers ``models.checks.model_checks``.
 """

@@ -48,7 +48,7 @@ def packed_checkpoint(
     is_packed: Callable[[str], bool] = lambda name: name != "lm_head",
     inputs_first: bool = False,
 ) -> PreTrainedModel:
-    """Write a model with random quantized linear layers, and give the model itself the same weights as plain numbers.
+    """Write a model with random quantized linear layers, and give the model itself the same weights in floating point.
 
     Args:
         packer: Makes the stored parts and the plain weight of a layer.

@@ -187,7 +187,7 @@ MISFITS: dict[str, tuple[Callable[[dict[str, Tensor]], Any], str]] = {
     ),
     "plain weights, too": (
         lambda each: each.update({f"{Q_PROJ}.weight": torch.ones(64, 64)}),
-        "is also stored as plain numbers",
+        "is also stored as floating-point numbers",
     ),
 }
 

@@ -34,7 +34,7 @@ SHARDS = 3
 
 
 def pack(folder: Path, packer: Packer, chosen: str) -> Path:
-    """Quantize chosen tensors of a checkpoint, across several files, and return the same model in plain numbers.
+    """Quantize chosen tensors of a checkpoint, across several files, and return the same model in floating point.
 
     Args:
         folder: The checkpoint, whose configuration names a method.

@@ -66,7 +66,7 @@ def test_a_group_whose_tasks_are_not_supported_is_refused_in_one_line() -> None:
     assert problem.endswith("(and 15 more problems)")
     (problem,) = group_problems("openllm")
     assert "changes settings of arc_challenge (fewshot_split, num_fewshot)" in problem
-    with pytest.raises(UserError, match="is a group of lm-eval's tasks; name the single tasks"):
+    with pytest.raises(UserError, match="is a group of lm-eval's tasks; name the tasks individually"):
         load_task("ai2_arc")
 
 

@@ -289,7 +289,7 @@ def test_an_unsupported_metric_is_refused_up_front(made_up: Path) -> None:
 def test_the_characters_of_a_text_are_not_its_choices(made_up: Path) -> None:
     definition = "output_type: multiple_choice\ndoc_to_choice: q\ndoc_to_target: label\n"
     lm_eval_task.task_files()["own"] = write_task(made_up, "own", definition, "questions.json")
-    with pytest.raises(UserError, match="none is valid .own/0: TypeError: the choices are a string, not a list"):
+    with pytest.raises(UserError, match="none of them valid .own/0: TypeError: the choices are a string, not a list"):
         load_task("own")
 
 
@@ -301,14 +301,14 @@ def test_a_task_without_metrics_is_refused(made_up: Path) -> None:
 
 
 def test_a_task_without_one_good_document_is_refused(made_up: Path) -> None:
-    with pytest.raises(UserError, match="2 documents tried, none is valid") as refused:
+    with pytest.raises(UserError, match="2 documents tried, none of them valid") as refused:
         own_task(made_up, [GOOD | {"label": "none"}] * 2)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("count", "tried"), [(1, 1), (8, 5)])
 def test_a_task_whose_first_documents_cannot_be_read_names_the_first(made_up: Path, count: int, tried: int) -> None:
-    with pytest.raises(UserError, match=rf"{tried} documents? tried, none is valid \(own/0: ") as refused:
+    with pytest.raises(UserError, match=rf"{tried} documents? tried, none of them valid \(own/0: ") as refused:
         own_task(made_up, [GOOD | {"choices": ["", "y"]}] * count)
     assert "\n" not in str(refused.value)
 
@@ -417,6 +417,6 @@ def test_real_tasks_give_the_requests_of_lm_eval(name: str, size: int) -> None:
 def test_a_template_can_only_use_its_document(made_up: Path) -> None:
     run = f"touch {made_up}/ran"
     template = "{{ cycler.__init__.__globals__.os.system('" + run + "') }}{{q}}"
-    with pytest.raises(UserError, match="2 documents tried, none is valid"):
+    with pytest.raises(UserError, match="2 documents tried, none of them valid"):
         own_task(made_up, [GOOD] * 2, more=f'doc_to_text: "{template}"\n')
     assert not (made_up / "ran").exists()

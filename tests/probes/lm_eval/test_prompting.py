@@ -325,7 +325,7 @@ def test_an_example_without_a_right_answer_leaves_its_items_out(folder: Path, an
         f"task: completing{COMMON.format(train=folder / 'train.json', test=folder / 'test.json')}{definition}"
     )
     if sampler == "first_n":
-        with pytest.raises(UserError, match="none is valid .completing/0: one of its few-shot examples has no valid"):
+        with pytest.raises(UserError, match="valid .completing/0: one of its few-shot examples has no valid"):
             load_task("completing", prompting=Prompting(num_fewshot=1))
         return
     items = load_task("completing", prompting=Prompting(num_fewshot=2)).items

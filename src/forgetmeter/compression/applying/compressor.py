@@ -40,7 +40,7 @@ class Compressed:
     Attributes:
         weights: The matrices that the recipe's scopes select, after compression; no others.
         reached: The sparsity and size reached.
-        seconds: Duration of the compression, without counting zeros and bytes.
+        seconds: Duration of the compression, excluding the time for counting zeros and bytes.
     """
 
     weights: Mapping[Matrix, Weight]
@@ -49,7 +49,7 @@ class Compressed:
 
 
 class Compressor:
-    """Compresses one model by many recipes without changing its own weights.
+    """Compresses one model with many recipes without changing its own weights.
 
     The work that a method shares between levels is cached for the last few steps that work on the model's own weights,
     so that a grid of levels costs one ranking pass per scope.
@@ -59,7 +59,7 @@ class Compressor:
     """
 
     def __init__(self, loaded: Loaded, *, seed: int = 0, calibration: Calibration = ()) -> None:
-        """Take a model, in which nothing may be installed; ``calibration`` is for methods that need activations.
+        """Take a model, which must have nothing installed; ``calibration`` is for methods that need activations.
 
         Raises:
             UserError: The seed is not an integer from 0 to 2^63 - 1, or torch itself has compressed the model.
@@ -78,7 +78,7 @@ class Compressor:
         self._versions = [tensor._version for tensor in self._own]
         self._baseline = count_baseline(loaded.model, self.matrices, loaded.weight_bytes)
         if is_packed:
-            # Packed integers are counted as the plain numbers that they stand for.
+            # Packed integers are counted as the floating-point numbers that they stand for.
             plain = empty_model(
                 loaded.name, auto_class(loaded.family, loaded.model.config.model_type), loaded.model.config
             )
@@ -94,7 +94,8 @@ class Compressor:
 
         Args:
             recipe: The recipe.
-            dropped: The blocks that it drops. If they are not known yet, as activations choose them, the last ones.
+            dropped: The blocks that it drops. If they are not known yet because they depend on activations, the
+                last blocks are assumed.
         """
         gone = dropped_blocks(recipe, self._originals) if dropped is None else dropped
         scopes = [step.scope for step in recipe.steps if load_method(step.method).declaration.kind != "blocks"]
@@ -124,7 +125,7 @@ class Compressor:
         """Apply a recipe to the model for the duration of a ``with`` block.
 
         Raises:
-            UserError: As ``compressed``.
+            UserError: As for ``compressed``.
         """
         compressed = self.compressed(recipe)
         with installed(self._loaded.model, compressed.weights):
@@ -133,7 +134,8 @@ class Compressor:
     def _check_untouched(self) -> None:
         if [tensor._version for tensor in self._own] != self._versions:
             raise UserError(
-                f"the weights of {self._loaded.name} were changed in place, by a method or by other code; load it again"
+                f"the weights of {self._loaded.name} were changed in place, by a method or by other code; load "
+                "the model again"
             )
 
     def _after_step(self, step: Step, weights: Mapping[Matrix, Weight]) -> dict[Matrix, Weight]:
@@ -221,5 +223,5 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
         return replace(loaded, model=copy.deepcopy(loaded.model))
     compressor = Compressor(loaded, seed=seed, calibration=calibration)
     with compressor.applied(recipe):
-        # Copied last: calibration needs memory of its own, and what a method left as it was is not shared.
+        # Copied last: calibration needs memory of its own, so that tensors that no method changed are not shared.
         return replace(loaded, model=copy.deepcopy(loaded.model), name=f"{loaded.name}+{recipe}")

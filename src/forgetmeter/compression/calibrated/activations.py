@@ -28,7 +28,8 @@ Compress = Callable[[Unit, InputMoments], Weight]
 """Returns a unit's compressed weight, given the inputs of its layer."""
 
 _TOLERANCE = 1e-5
-"""Largest difference from stored states of what a block returns, as a share of the largest value."""
+"""Largest allowed difference between a block's output from stored states and from a full run, relative to the largest
+value."""
 _FEW = 8
 """Tokens on which stored states are tested."""
 
@@ -39,7 +40,7 @@ class Activations:
 
     Attributes:
         model: The model, in which nothing is installed.
-        calibration: The calls.
+        calibration: The inputs of each call of the model.
         earlier: The weights that earlier steps changed.
         tokenizer: The model's tokenizer, if its texts need blanks.
     """
@@ -50,9 +51,9 @@ class Activations:
     tokenizer: PreTrainedTokenizerBase | None = None
 
     def influence(self, blocks: Iterable[Block]) -> dict[Block, float]:
-        """Return 1 - the mean cosine similarity of each block's input and output, over all positions.
+        """Return one minus the mean cosine similarity between each block's input and output, over all positions.
 
-        This is ShortGPT's block influence (Men et al. 2024, 2403.03853, equation 1).
+        This is ShortGPT's block influence (Men et al. 2024, arXiv:2403.03853, equation 1).
 
         Args:
             blocks: The blocks; the first argument of each is the hidden states, ``(batch, positions, size)``.
@@ -69,8 +70,8 @@ class Activations:
     def compressed(self, units: Sequence[Unit], compress: Compress, *, has_products: bool) -> Iterator[Weight]:
         """Compress units block by block, in the order of computation, and yield their weights in the given order.
 
-        A block's layers are given what they compute with all blocks before them compressed, and the block itself not
-        yet, as in the published scripts of SparseGPT, GPTQ and Wanda.
+        A layer's inputs are computed with all earlier blocks compressed, and its own block not yet, as in the
+        published scripts of SparseGPT, GPTQ and Wanda.
 
         Args:
             units: Weights of linear layers.
@@ -124,11 +125,11 @@ class Stage:
 
 
 class _StageByStage:
-    """Runs a model stage by stage, from the output of the last stage on.
+    """Runs a model stage by stage, starting from the output of the previous stage.
 
-    While the model runs, the blocks before return what the last of them returned. What needs more than that, such as
-    keys that blocks share, is found by running the model on a few tokens from its start as well; it is then always run
-    from its start.
+    While the model runs, earlier blocks return the stored output of the last of them. A model whose blocks depend on
+    more than that, such as shared keys, is detected by also running it from its start on a few tokens; it is then
+    always run from its start.
 
     Args:
         activations: The model after earlier steps, with texts.
@@ -210,7 +211,7 @@ class _StageByStage:
             self._states[path] = (int(number), [self._run(stage, each) for each in range(len(self._calls))])
 
     def _is_same(self, stage: Stage) -> bool:
-        """Whether a stage returns the same from the stored outputs as from the start of the model."""
+        """Whether a stage returns the same whether the model runs from the stored outputs or from its start."""
         states, self._states = self._states, {}
         whole = self._run(stage, -1)
         self._states = states
@@ -246,7 +247,7 @@ class _StageByStage:
         """Have finished blocks return the stored output of the last of them."""
         with ExitStack() as undoing:
             for path, (last, outputs) in self._states.items():
-                # The blocks after may change it in place.
+                # Later blocks may change it in place.
                 output = mapped(outputs[number], torch.clone)
                 for index in range(last + 1):
                     undoing.enter_context(returning(self._model.get_submodule(f"{path}.{index}"), output))
@@ -270,7 +271,7 @@ class _Watched:
     layer runs once, the model can be stopped before the last of them computes.
 
     Attributes:
-        leader: For a layer that shares the sums of another one, the name of that.
+        leader: Maps each layer that shares another's sums to the name of that other layer.
     """
 
     def __init__(self, moments: Mapping[str, InputMoments], *, can_stop: bool) -> None:
@@ -324,7 +325,7 @@ def _compressed_at(place: int, unit: Unit, inputs: InputMoments, compress: Compr
 
 
 def _users(model: PreTrainedModel, names: Iterable[str]) -> dict[str, list[nn.Module]]:
-    """Return the layers that use the weight of a layer, for each that shares it with others, as in Zamba.
+    """Return, for each layer whose weight is shared, all layers that use that weight, as in Zamba.
 
     A layer that is part of several blocks counts once, since it is one module.
     """

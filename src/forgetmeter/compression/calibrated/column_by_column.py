@@ -1,6 +1,7 @@
-"""Changes the weights of one input unit after the other, and compensates each error with the weights still to come.
+"""Changes the weights of one input unit at a time; the weights still to come compensate for each error.
 
-This is the common part of SparseGPT and GPTQ (Frantar & Alistarh 2023, 2301.00774; Frantar et al. 2022, 2210.17323).
+This is the common part of SparseGPT and GPTQ (Frantar & Alistarh 2023, arXiv:2301.00774; Frantar et
+al. 2022, arXiv:2210.17323).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from forgetmeter.compression.calibrated.input_moments import InputMoments, refuse_infinite
 
 Settle = Callable[[int], Tensor]
-"""Returns the final weights of the block's input unit of this index."""
+"""Returns the final weights of the block's input unit with this index."""
 
 Begin = Callable[[int, Tensor], Settle]
 """Takes the index of a block's first input unit, and the block, ``(input units, output units)``, which changes while
@@ -27,8 +28,9 @@ _LEAST = 1e-4
 def curvature(inputs: InputMoments) -> Tensor:
     """Return the Hessian of the squared error of a layer's outputs, divided by its largest element.
 
-    An input unit that is always zero is independent of all others, and its diagonal element is the mean of theirs. If
-    all of them are, as for an expert that no text reaches, errors count alike, and none can be compensated.
+    An input unit that is always zero is independent of all others, and its diagonal element is the mean of those of
+    the others. If every unit is always zero, as in an expert that no text reaches, all errors are weighted equally and
+    none can be compensated for.
 
     Raises:
         UnusableWeightError: The sums over inputs are not finite.
@@ -53,12 +55,12 @@ def inverse_factor(hessian: Tensor, damp: float) -> Tensor:
 
     Args:
         hessian: As ``curvature`` returns it.
-        damp: Not negative.
+        damp: Damping factor; not negative.
     """
     mean, raised = hessian.diagonal().mean(), damp
     identity = torch.eye(len(hessian), device=hessian.device)
     while True:
-        # From the last unit to the first, the factor is that of the Hessian itself; its inverse needs no other.
+        # In reverse order, only the Hessian itself has to be factored, and not its inverse.
         lower, failed = torch.linalg.cholesky_ex((hessian + raised * mean * identity).flip(0, 1))
         if not failed:
             factor = torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True)
@@ -67,8 +69,8 @@ def inverse_factor(hessian: Tensor, damp: float) -> Tensor:
         raised = max(_MORE * raised, _LEAST)
     if raised != damp:
         warnings.warn(
-            f"the products of a layer's {len(hessian)} inputs are not positive definite; damped by {raised:g} instead "
-            f"of {damp:g}",
+            f"the matrix of products of a layer's {len(hessian)} inputs is not positive definite; it was damped by "
+            f"{raised:g} instead of {damp:g}",
             stacklevel=2,
         )
     return factor

@@ -9,15 +9,15 @@ from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 
 
 class InputMoments:
-    """What calibrated methods need to know of a layer's inputs, added up over calibration texts.
+    """Sums over a layer's inputs on calibration texts, for calibrated methods.
 
     Attributes:
         positions: Number of input vectors.
         squares: Sum of each input unit's square, float32, shape ``(input units,)``.
-        magnitudes: Sum of its magnitude, likewise.
-        largest: Its largest magnitude, likewise.
-        products: Sum of the products of each two input units, float32, shape ``(input units, input units)``; ``None``
-            if not asked for.
+        magnitudes: Sum of each input unit's magnitude; same dtype and shape.
+        largest: Each input unit's largest magnitude; same dtype and shape.
+        products: Sum of the products of each pair of input units, float32, shape ``(input units, input units)``;
+            ``None`` if not asked for.
     """
 
     def __init__(self, inputs: int, device: torch.device, *, has_products: bool) -> None:
@@ -25,7 +25,7 @@ class InputMoments:
 
         Args:
             inputs: Number of input units.
-            device: That of the sums.
+            device: Device of the sums.
             has_products: Whether to add up products, which takes as long as the layer itself takes, or longer.
         """
         self.positions = 0
@@ -53,4 +53,4 @@ def refuse_infinite(sums: Tensor) -> None:
         UnusableWeightError: They are NaN or infinite.
     """
     if not sums.isfinite().all():
-        raise UnusableWeightError("is given NaN or infinity on the calibration texts; use an intact checkpoint")
+        raise UnusableWeightError("receives NaN or infinite inputs on the calibration texts; use an intact checkpoint")

@@ -15,7 +15,7 @@ from forgetmeter.specs.ranges import Ranges
 
 @dataclass(frozen=True)
 class GroupedIntegers(ScaledIntegers):
-    """Low-bit weights, computed in floating point; the scales have the integers' shape except for the input axis.
+    """Low-bit weights, computed in floating point; the scales have the integers' shape except along the input axis.
 
     Attributes:
         input_axis: The axis of the input units, counted from the end: -1, or -2 for ``Conv1D``.
@@ -31,7 +31,7 @@ class GroupedIntegers(ScaledIntegers):
         return True
 
     def has_groups_of(self, other: Weight) -> bool:
-        """Whether another weight of this form has as many groups, and also zero points or none."""
+        """Whether another weight of this form has as many groups, and has zero points if this one does."""
         return (
             isinstance(other, type(self))
             and other.input_axis == self.input_axis
@@ -60,6 +60,6 @@ class GroupedIntegers(ScaledIntegers):
         return replace(super().transposed(), input_axis=-3 - self.input_axis, zero_points=points)
 
     def spread(self, numbers: Tensor) -> Tensor:
-        """Return the number of each input unit's group, which are neighbours, all of one size."""
+        """Repeat each group's number for all of its input units. Groups are consecutive and of equal size."""
         group = self.integers.shape[self.input_axis] // numbers.shape[self.input_axis]
         return numbers.repeat_interleave(group, dim=self.input_axis)

@@ -17,8 +17,8 @@ from forgetmeter.specs.ranges import Ranges
 class InputScaledWeight(Weight):
     """Weights that were multiplied by a scale per input unit before they were quantized.
 
-    The scales are kept beside the integers. Published code folds them into the layer before, if there is one that can
-    take them; they then cost nothing.
+    The scales are kept beside the integers. Published code folds them into the preceding layer, if it can take
+    them; they then cost nothing.
 
     Attributes:
         scaled: The quantized product of weights and scales.

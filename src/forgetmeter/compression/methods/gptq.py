@@ -1,4 +1,4 @@
-"""GPTQ: rounding one input unit after the other, with errors compensated by those still to come."""
+"""GPTQ: rounds one input unit at a time; those still to come compensate for its errors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Grid:
 
 
 def compress(weight: Tensor, inputs: InputMoments, level: Level | None, options: Options) -> RoundedWeight:
-    """Round weights one input unit after the other, so that the layer's outputs change least.
+    """Round weights one input unit at a time, so that the layer's outputs change least.
 
     The published algorithm, with one scale (and zero point) per output unit, or per group of it. The scales of a group
     are found when its first unit is reached, from weights that contain the compensation of all blocks before, as
@@ -141,7 +141,7 @@ def packing(level: Level | None, options: Mapping[str, OptionValue]) -> Packing 
 METHOD = CalibratedMethod(
     MethodDeclaration(
         name="gptq",
-        summary="Rounds weights to 2 to 8 bits, one input unit after the other; later ones compensate for errors.",
+        summary="Rounds weights to 2 to 8 bits, one input unit at a time; later ones compensate for errors.",
         reference="GPTQ (Frantar et al. 2022, 2210.17323)",
         level="bits",
         forms=("linear", "conv1d"),
@@ -151,7 +151,7 @@ METHOD = CalibratedMethod(
             "symmetric": Option(True, "Whether the grid is symmetric about 0; otherwise, it has zero points."),
             "act_order": Option(False, "Whether to take the input units with the largest inputs first."),
             "static_groups": Option(False, "Whether groups are neighbours whose scales are found beforehand."),
-            "block_size": Option(128, "Number of input units after which all later ones are compensated.", least=1),
+            "block_size": Option(128, "Number of input units after which all later ones are updated.", least=1),
             "damp": Option(0.01, "Share of the mean squared input that is added to each.", least=0),
         },
         effect="quantizes",

@@ -1,4 +1,4 @@
-"""A short training after compression, by low-rank adapters that are then merged."""
+"""A short training run after compression, with low-rank adapters that are then merged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SparseGPT: pruning one input unit after the other, with errors compensated by those still to come."""
+"""SparseGPT: prunes one input unit at a time; those still to come compensate for its errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from forgetmeter.specs.role import Matrix
 
 
 def compress(weight: Tensor, inputs: InputMoments, level: Level | None, options: Options) -> Tensor:
-    """Zero weights one input unit after the other, and change later ones so that the layer's outputs change least.
+    """Zero weights one input unit at a time, and change later ones so that the layer's outputs change least.
 
     The published algorithm. At the start of each block of ``block_size`` input units, its weights of smallest
     ``weight² / [H⁻¹]`` are chosen, over all output units together, where H⁻¹ is the inverse Hessian of the input units
@@ -88,7 +88,7 @@ def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> 
 METHOD = CalibratedMethod(
     MethodDeclaration(
         name="sparsegpt",
-        summary="Zeroes the given fraction of weights, one input unit after the other; later ones compensate for it.",
+        summary="Zeroes the given fraction of weights, one input unit at a time; later ones compensate for it.",
         reference="SparseGPT (Frantar & Alistarh 2023, 2301.00774)",
         level="fraction",
         forms=("linear", "conv1d"),

@@ -117,8 +117,8 @@ def _primary(form: TaskForm, variants: Sequence[Mapping[Key, Sample]]) -> tuple[
     judging = [name for name in names if name not in form.lower and judges(variants, name)]
     if form.metric in logged and form.metric in form.lower:
         raise UserError(
-            f"--metric {form.metric}: {form.name} declares that lower is better, so that 1 is not a right answer; "
-            "choose another metric, or none"
+            f"--metric {form.metric}: {form.name} declares that lower is better, so 1 is not a right answer; choose "
+            "another metric, or omit --metric"
         )
     if form.metric in logged:
         chosen = str(form.metric)

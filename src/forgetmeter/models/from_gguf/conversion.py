@@ -35,7 +35,7 @@ def converted(location: Location) -> Path:
     """Return the cached folder of a GGUF file's model, dequantized to float32; convert it if missing.
 
     Raises:
-        UserError: As ``described``.
+        UserError: As for ``described``.
     """
     with each_read_once():
         return filled(_folder(location), location.path, lambda folder: _convert(location, folder))

@@ -61,7 +61,7 @@ def write_header(location: Location, folder: Path) -> None:
     reader = whole(path, name)
     if (kind := _text(reader, "general.type", "model")) != "model":
         raise UserError(
-            f"model '{name}': the GGUF file holds no model, but is of the type '{kind}'; name a model's file"
+            f"model '{name}': the GGUF file is not a model (its type is '{kind}'); name the file of a model"
         )
     architecture = _architecture(reader)
     settings = _stated(reader, f"{architecture}.")

@@ -1,6 +1,6 @@
-"""Adapts transformers' tokenizer of a GGUF file to the file's ``tokenizer.*`` settings.
+"""Adapts transformers' tokenizer for a GGUF file to the file's ``tokenizer.*`` settings.
 
-The rules are those of llama.cpp (``llama-vocab.cpp``). Names of settings lack the prefix ``tokenizer.ggml.``.
+The rules are those of llama.cpp (``llama-vocab.cpp``). Settings are named without the prefix ``tokenizer.ggml.``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READ = (
 )
 _WITHOUT_EFFECT = (
     # Other special tokens are matched by their type, ``end_tokens`` ends generated texts, and suppressed tokens concern
-    # generation with other settings than ours.
+    # generation with settings other than ours.
     *("seperator_token_id", "cls_token_id", "mask_token_id", "eot_token_id", "eom_token_id", "suppress_tokens"),
     *(f"fim_{part}_token_id" for part in ("pre", "suf", "mid", "pad", "rep", "sep")),
     *("prefix_token_id", "suffix_token_id", "middle_token_id"),
@@ -31,7 +31,8 @@ _WITHOUT_EFFECT = (
     *("add_sep_token", "token_type_count"),
 )
 _MODELS = ("gpt2", "llama", "gemma4")
-"""Kinds of vocabularies for which transformers reads all that changes tokens; for T5's, it ignores the normalizer."""
+"""Kinds of vocabularies for which transformers reads all settings that change tokens; it ignores the normalizer of
+T5's."""
 _IDS = ("bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id")
 _CONTROL, _USER_DEFINED = 3, 4
 
@@ -50,7 +51,7 @@ _DEFAULT = (
 
 
 def unequal_lists(stated: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lists with a value for each token that do not have as many values as there are tokens."""
+    """Yield a sentence for each per-token list that does not have one value for each token."""
     tokens = stated.get("tokens", [])
     for name in ("tokens", "token_type", "scores"):
         values = stated.get(name, tokens)
@@ -61,7 +62,7 @@ def unequal_lists(stated: Mapping[str, Any]) -> Iterator[str]:
 
 
 def end_tokens(stated: Mapping[str, Any]) -> list[int]:
-    """Return the tokens that end a generated text: of the sequence, of a turn, and of a message; as in llama.cpp."""
+    """Return the end-of-sequence, end-of-turn and end-of-message tokens; each ends a generated text in llama.cpp."""
     named = (stated.get(f"{end}_token_id") for end in ("eos", "eot", "eom"))
     return list(dict.fromkeys(int(token) for token in named if token is not None))
 
@@ -70,7 +71,7 @@ def apply_vocabulary(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, An
     """Apply settings that a GGUF file states or implies and transformers does not read.
 
     Args:
-        tokenizer: The tokenizer that transformers made of the file; changed.
+        tokenizer: The tokenizer that transformers made from the file; modified in place.
         stated: All ``tokenizer.ggml.*`` fields of the file.
 
     Returns:
@@ -84,11 +85,7 @@ def apply_vocabulary(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, An
         _spell_added_tokens(tokenizer, stated)
         if problem := _apply_word_rules(tokenizer, stated):
             return problem
-    if (problem := _apply_flags(tokenizer, stated)) is not None:
-        return (
-            f"specifies tokenizer.ggml.{problem}, which transformers ignores, so texts would be tokenized differently"
-        )
-    return None
+    return _apply_flags(tokenizer, stated)
 
 
 def _unread(stated: Mapping[str, Any]) -> Iterator[str]:
@@ -104,11 +101,14 @@ def _unread(stated: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _apply_flags(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> str | None:
-    """Apply whether a space precedes a text, and check which tokens are added to it."""
+    """Apply the setting for a leading space, and check which tokens are added to a text."""
     backend: Any = tokenizer.backend_tokenizer
     spaced = stated.get("add_space_prefix", _adds_space(backend))
     if spaced and not _adds_space(backend):
-        return "add_space_prefix = True"
+        return (
+            "specifies tokenizer.ggml.add_space_prefix = True, which transformers ignores, so texts would be tokenized "
+            "differently"
+        )
     if not spaced and _adds_space(backend):
         backend.normalizer = normalizers.Replace(" ", "▁")
         backend.pre_tokenizer = None
@@ -116,7 +116,7 @@ def _apply_flags(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) 
     for name in ("add_bos_token", "add_eos_token"):
         # Gemma 4's original tokenizer adds none, whatever the file says; its chat template does.
         if stated.get(name) and not getattr(tokenizer, name) and stated.get("model") != "gemma4":
-            return f"{name} = True, but the file names no such token"
+            return f"specifies tokenizer.ggml.{name} = True, but names no such token"
     return None
 
 
@@ -129,7 +129,7 @@ def _adds_space(backend: Any) -> bool:  # noqa: ANN401 - tokenizers is not follo
 def _spell_added_tokens(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) -> None:
     """Have a byte-level tokenizer match user-defined and control tokens as they are written, such as runs of spaces.
 
-    transformers spells those with characters outside the byte alphabet as bytes, so no text contains them.
+    transformers encodes tokens with characters outside the byte alphabet as bytes, so they never match any text.
     """
     spelling = bytes_to_unicode()
     alphabet = set(spelling.values())

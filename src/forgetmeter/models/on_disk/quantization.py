@@ -41,14 +41,14 @@ def quantization(stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _is_sparse_alone(method: Mapping[str, Any]) -> bool:
-    """Whether the settings only state how many weights are zero, and all are stored as plain numbers."""
+    """Whether the settings only state how many weights are zero, and all are stored as floating-point numbers."""
     sparsity = method.get("sparsity_config")
     is_dense = isinstance(sparsity, Mapping) and sparsity.get("format") == "dense"
     return method.get("quant_method") == "compressed-tensors" and is_dense and not method.get("config_groups")
 
 
 def describe_as_plain(config: Any) -> None:  # noqa: ANN401 - transformers is not followed by mypy
-    """Change a quantized model's configuration to describe its weights as plain numbers in float32."""
+    """Change a quantized model's configuration to describe its weights as floating-point numbers in float32."""
     for part in (config, getattr(config, "text_config", None)):
         if part is not None:
             part.dtype = torch.float32
@@ -64,7 +64,7 @@ def remove_method(config: Any) -> None:  # noqa: ANN401
 
 
 def quantization_in_memory(model: PreTrainedModel) -> Mapping[str, Any] | None:
-    """Return the method by which a loaded model's weights are quantized, or ``None`` if they are plain numbers."""
+    """Return the method by which a loaded model's weights are quantized; ``None`` if they are not."""
     return quantization(model.config.to_dict()) or {} if getattr(model, "is_quantized", False) else None
 
 
@@ -102,7 +102,7 @@ def _of_activations(method: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def is_dequantized(method: Mapping[str, Any]) -> bool:
-    """Whether the weights of a quantization method are plain numbers once they are loaded.
+    """Whether the weights of a quantization method are floating-point numbers once they are loaded.
 
     Those of compressed-tensors are dequantized where its layers fail: with zero points packed beside packed weights,
     whose shape is not that of the layers' parameter, and with formats that only run in bfloat16.

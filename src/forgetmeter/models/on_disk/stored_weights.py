@@ -1,6 +1,6 @@
-"""Checks that a checkpoint's tensors match its configuration: plain numbers, or quantized by a known method.
+"""Checks that a checkpoint's tensors match its configuration: floating-point numbers, or quantized by a known method.
 
-Low-bit weights read as plain numbers would give a model that puts out noise.
+Low-bit weights read as floating-point numbers would give a model that puts out noise.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def refuse_misplaced_tensors(
 ) -> None:
     """Refuse integers in the place of floats, and numbered tensors with gaps, such as experts 0, 1 and 3.
 
-    transformers would read the integers as plain numbers, and expert 3 as expert 2.
+    transformers would read the integers as floating-point numbers, and expert 3 as expert 2.
 
     Raises:
         UserError: There are such tensors.

@@ -287,7 +287,7 @@ def reason_to_leave_alone(modules: Mapping[str, nn.Module], parameter: str) -> s
 
 
 def is_quantized(tensor: nn.Parameter) -> bool:
-    """Whether a parameter is a subclass such as torchao's, not plain numbers."""
+    """Whether a parameter is a subclass such as torchao's, not floating-point numbers."""
     return type(tensor) is not nn.Parameter
 
 

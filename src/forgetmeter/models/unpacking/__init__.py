@@ -1,1 +1,1 @@
-"""Reads weights that other tools have quantized, as plain numbers."""
+"""Reads weights that other tools have quantized, as floating-point numbers."""

@@ -25,7 +25,7 @@ _INSTEAD = "use the checkpoint that it was made from"
 
 
 def is_unpacked(method: Mapping[str, Any]) -> bool:
-    """Whether the weights of a quantization method are read as plain numbers by this package."""
+    """Whether the weights of a quantization method are read as floating-point numbers by this package."""
     return _name(method) in _LAYOUTS
 
 

@@ -1,4 +1,4 @@
-"""Tensors of a checkpoint as plain numbers, whether they are stored as such or not."""
+"""Tensors of a checkpoint as floating-point numbers, whether they are stored as such or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class PlainTensor:
     """A tensor whose values are read or computed when they are needed.
 
     Attributes:
-        header: Its name, dtype and shape as plain numbers, at the position of the first tensor that it is read from.
+        header: Its name, dtype and shape as floating-point numbers, at the position of the first tensor that it is read
+            from.
         read: Returns its values, in the header's dtype and shape. May raise a ``UserError``.
     """
 

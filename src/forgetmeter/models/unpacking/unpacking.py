@@ -23,7 +23,7 @@ from forgetmeter.models.unpacking.plain_tensor import PlainTensor, as_stored
 def plain_tensors(
     headers: Iterable[TensorHeader], method: Mapping[str, Any], model: PreTrainedModel, name: str
 ) -> tuple[PlainTensor, ...]:
-    """Return the tensors of a quantized checkpoint as plain numbers; only its headers are read.
+    """Return the tensors of a quantized checkpoint as floating-point numbers; only its headers are read.
 
     Args:
         headers: Its tensors.
@@ -50,7 +50,7 @@ def plain_tensors(
     packed = {weight: parts for weight, parts in weights.items() if layout.is_packed(parts)}
     plain += [header for weight, parts in weights.items() if weight not in packed for header in parts.values()]
     if twice := next((header.name for header in plain if header.name in packed), None):
-        raise _problem(name, twice, "is also stored as plain numbers")
+        raise _problem(name, twice, "is also stored as floating-point numbers")
     if few := next((header for header in plain if is_few_bits(header.name, header)), None):
         raise _problem(name, few.name, f"is stored as {few.dtype}, which is not a part of a known layout")
     inputs_first = _inputs_first(packed, model)

@@ -58,8 +58,8 @@ def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PL
             found.append(Document(doc, item))
     if found and all(each.item.problem for each in found):
         raise UserError(
-            f"task '{name}': {counted(len(found), 'document')} tried, none is valid "
-            f"({first_error or found[0].item.problem}); see its definition in lm-evaluation-harness"
+            f"task '{name}': {counted(len(found), 'document')} tried, none of them valid "
+            f"({first_error or found[0].item.problem}); see the task's definition in lm-evaluation-harness"
         )
     return found
 

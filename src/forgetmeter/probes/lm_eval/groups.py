@@ -47,7 +47,7 @@ def averages_of(name: str, folders: Sequence[str] = ()) -> tuple[TaskGroup, ...]
     """Return a group and the groups in it, as far as they define an average; empty for a tag.
 
     Raises:
-        UserError: As ``tasks_of``.
+        UserError: As for ``tasks_of``.
     """
     members = _Members(_known(folders), name)
     tuple(members.tasks(name, ()))
@@ -84,8 +84,8 @@ class _Members:
             yield from self.known.tags[name]
         else:
             raise UserError(
-                f"group '{self.group}' names '{name}', which the installed lm-evaluation-harness lacks; name single "
-                "tasks"
+                f"group '{self.group}' names '{name}', which the installed lm-evaluation-harness lacks; name the "
+                "tasks individually"
             )
 
     def _of_group(self, content: Mapping[str, Any], name: str, above: tuple[str, ...]) -> Iterator[str]:
@@ -106,7 +106,7 @@ class _Members:
                 changed = ", ".join(key for key in entry if key not in _NAME_ONLY)
                 raise UserError(
                     f"group '{self.group}' changes settings of {entry.get('task', 'its tasks')} ({changed}), which is "
-                    "not supported; name the single tasks"
+                    "not supported; name the tasks individually"
                 )
 
 

@@ -51,8 +51,8 @@ def loaded_task(name: str, path: Path) -> Any:  # noqa: ANN401 - lm-eval's task 
     cause = one_line(first_error, most=300)
     if tried:
         raise UserError(
-            f"task '{name}': {counted(len(tried), 'document')} tried, none is valid "
-            f"({name}/0: {type(first_error).__name__}: {cause}); see its definition in lm-evaluation-harness"
+            f"task '{name}': {counted(len(tried), 'document')} tried, none of them valid "
+            f"({name}/0: {type(first_error).__name__}: {cause}); see the task's definition in lm-evaluation-harness"
         ) from first_error
     if not isinstance(first_error, OSError):
         # datasets says what is wrong only in the cause of its error.

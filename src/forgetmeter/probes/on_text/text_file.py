@@ -36,7 +36,7 @@ def text_items(
         metric: The task's primary metric.
 
     Raises:
-        UserError: As ``read_text_file``.
+        UserError: As for ``read_text_file``.
     """
     texts = read_text_file(path)
     window = None if task.value("window") == _MODELS_WINDOW else int(task.value("window"))
@@ -61,7 +61,7 @@ def check_text_file(task: TaskName) -> Path:
     if not name:
         raise UserError(
             f"task '{task.base}' needs a text file: write {example}, where PATH is plain text or a .jsonl file with "
-            "'text' in each line"
+            "a 'text' field on each line"
         )
     path = Path(name).expanduser() if name.startswith("~/") else Path(name)
     if not path.is_file():

@@ -21,7 +21,7 @@ def packed_remark(model: str, source: PackedSource) -> str:
 def reading_remark(source: PackedSource) -> str:
     """Return how the weights of a packed model are read, and its bits per weight, with a space in front of each."""
     read = {
-        "unpacked": " Its weights are unpacked to plain numbers.",
+        "unpacked": " Its weights are unpacked to floating-point numbers.",
         "kernel": " Its weights stay packed: the library that owns the format computes with them (kernel).",
     }
     said = ", ".join(f"{role.replace('_', '-')} {bits:.3g}" for role, bits in source.bits.items())

@@ -62,7 +62,7 @@ def accuracy_interval(answers: Answers, row: int, asked: NDArray[np.bool_], *, c
         answers: The outcomes of a model and task.
         row: The variant.
         asked: The items that count, shape ``(items,)``; at least one.
-        confidence: That of the interval.
+        confidence: Confidence level of the interval.
     """
     right = answers.correct[row] & asked
     over_items = accuracy(right[asked], confidence=confidence)
@@ -87,7 +87,7 @@ def paired_difference(
         lost: Items counted by the first share only, shape ``(items,)``.
         won: Items counted by the second share only.
         asked: All items of both shares; at least one.
-        confidence: That of the interval.
+        confidence: Confidence level of the interval.
     """
     over_items = paired_drop(
         forgotten=int(lost.sum()), gained=int(won.sum()), items=int(asked.sum()), confidence=confidence

@@ -56,7 +56,7 @@ def group_averages(
         groups: Those whose tasks are not judged by a metric that they average are left out.
         cells: Cells of tasks with right answers.
         judged: The main metric of each task and the filter of its written answers, if it has one.
-        confidence: That of the intervals; the cells' have the same.
+        confidence: Confidence level of the intervals, and of those of the cells.
     """
     by_variant: dict[tuple[str, str], dict[str, CellSummary]] = {}
     for cell in cells:

@@ -24,7 +24,7 @@ def stopped_early(
         answers: The outcomes of its model and task.
         precision: How precisely the drop was to be known.
         seed: Random seed of the order of the items.
-        confidence: That of the intervals.
+        confidence: Confidence level of the intervals.
     """
     if cell.drop is None:
         return cell
