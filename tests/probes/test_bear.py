@@ -68,6 +68,18 @@ def test_a_subject_may_contain_anything(data: Path) -> None:
     assert odd.gold == (2,)
 
 
+def test_a_relation_with_a_single_answer_asks_nothing(data: Path) -> None:
+    """Every model would be right."""
+    metadata = data / "BEAR" / METADATA
+    relations = json.loads(metadata.read_text())
+    relations["P36"]["answer_space_labels"] = relations["P36"]["answer_space_labels"][:1]
+    relations["P36"]["answer_space_ids"] = relations["P36"]["answer_space_ids"][:1]
+    metadata.write_text(json.dumps(relations))
+    facts = data / "BEAR" / "P36.jsonl"
+    facts.write_text(facts.read_text().splitlines()[0])
+    assert {item.problem for item in bear(data, ":relations=P36").items} == {"no choice is wrong"}
+
+
 def test_templates_can_be_chosen(data: Path) -> None:
     assert [item.id for item in bear(data, ":relations=P36:templates=1").items] == ["bear/P36/0/1", "bear/P36/1/1"]
 

@@ -2,7 +2,7 @@
 
 ``trust_remote_code=False`` covers only the model that is opened: for one in a nested configuration or a subfolder,
 transformers still asks on standard input, and takes "y" for consent. Libraries that load tokenizers of their own, such
-as lm-evaluation-harness's tasks, may trust their code.
+as lm-evaluation-harness's tasks, may trust their code. compressed-tensors runs the file of a format ``file.py:name``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from transformers import dynamic_module_utils
@@ -38,6 +41,24 @@ def without_own_code() -> Iterator[list[str]]:
         _REFUSALS.reset(token)
 
 
+@cache
+def guard_compressed_tensors() -> None:
+    """Have compressed-tensors, if it is installed, run no files within ``without_own_code``.
+
+    Importing it takes a second.
+    """
+    if find_spec("compressed_tensors") is None:
+        return
+    registry: Any = import_module("compressed_tensors.registry.registry")
+    run_file = registry._import_and_get_value_from_module
+
+    def run_if_allowed(module_path: str, value_name: str) -> Any:  # noqa: ANN401
+        _refuse_code(module_path)
+        return run_file(module_path, value_name)
+
+    registry._import_and_get_value_from_module = run_if_allowed
+
+
 def is_about_own_code(error: BaseException) -> bool:
     """Return whether transformers raised an error, or a cause of it, because it was not allowed to run code."""
     cause: BaseException | None = error
@@ -57,11 +78,15 @@ def _answer(prompt: str = "") -> str:
 
 
 def _load_class_if_allowed(class_name: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    _refuse_code(class_name)
+    return _load_class(class_name, *arguments, **options)
+
+
+def _refuse_code(name: str) -> None:
     refusals = _REFUSALS.get()
     if refusals is not None:
-        refusals.append(class_name)
+        refusals.append(name)
         raise ImportError(REFUSED)
-    return _load_class(class_name, *arguments, **options)
 
 
 # Patched permanently, because threads may load models at once; outside without_own_code, both behave as before.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel
 
@@ -66,6 +66,12 @@ def plan_outputs(
         name_after = key if after.get(key) is tensor else names_after.get(id(tensor))
         if name_after is not None:
             outputs[key] = Output(key, _renumbered(entry.name, name_after), name_after)
+    # A tied embedding may be stored under any of its names.
+    own = {head.parameter for head in heads}
+    changed = {matrix.parameter for matrix in stored.matrices if recipe.selects(matrix)} - outputs.keys() - own
+    name_of = {stored.keys[name]: name for name in changed if stored.keys[name] not in own}
+    found = (replace(output, parameter=name_of.get(key, key)) for key, output in outputs.items())
+    outputs = {output.parameter: output for output in found}
     for head in heads:
         for name in (head.parameter, head.tied_to):
             if name is not None and name not in outputs:

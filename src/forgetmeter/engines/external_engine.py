@@ -12,7 +12,12 @@ from heapq import nlargest
 from itertools import chain, islice, starmap
 from typing import Any, Literal, Protocol
 
-from forgetmeter.basics.own_code import REFUSED, is_about_own_code, without_own_code
+from forgetmeter.basics.own_code import (
+    REFUSED,
+    guard_compressed_tensors,
+    is_about_own_code,
+    without_own_code,
+)
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.basics.visible_text import encodable
 from forgetmeter.engines.answer_problems import EngineAnswerError, described
@@ -109,13 +114,15 @@ class ExternalEngine:
 
     @cached_property
     def _runtime(self) -> Runtime:
+        guard_compressed_tensors()
+        refusals: list[str] = []
         try:
-            with quiet(), without_own_code():
+            with quiet(), without_own_code() as refusals:
                 return self._start()
         except UserError:
             raise
         except Exception as error:
-            if is_about_own_code(error):
+            if refusals or is_about_own_code(error):
                 raise UserError(
                     f"engine {self.name}: its model or tokenizer {REFUSED}; run such a model in its own server"
                 ) from error

@@ -38,6 +38,7 @@ from forgetmeter.models.on_disk.stored_weights import (
     refuse_doubled_tensors,
     refuse_misplaced_tensors,
     refuse_misread_weights,
+    refuse_other_layouts,
     refuse_overflown,
     refuse_unread_tensors,
     tie_copies,
@@ -273,6 +274,7 @@ class Checkpoint:
         refuse_misread_weights(self.headers, self.quantization, self.name)
         model, report = open_model(self.folder, self.name, kind, self.config, **options)
         placed = self._check(model, report, self.headers)
+        refuse_other_layouts(placed, model, self.name)
         if options.get("dtype") == torch.float16:
             refuse_overflown(placed, model)
         if options.get("device_map") == "meta":

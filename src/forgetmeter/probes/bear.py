@@ -13,6 +13,7 @@ from typing import Any
 from forgetmeter.basics.json_text import parse_json
 from forgetmeter.errors import ManyUserError, UserError, one_line
 from forgetmeter.probes.by_relation import RELATIONS, TEMPLATES, RelationCounts, missing_templates, template_judgement
+from forgetmeter.probes.choice_problems import choice_problem
 from forgetmeter.probes.cloze import (
     ACCURACY,
     ANSWER,
@@ -26,7 +27,7 @@ from forgetmeter.probes.cloze import (
 from forgetmeter.probes.data.archive import ProbeArchive
 from forgetmeter.probes.declaration import TaskDeclaration
 from forgetmeter.probes.json_lines import JsonLine, read_json_lines
-from forgetmeter.records.item import Answer, Cloze, Item, TaskDescription
+from forgetmeter.records.item import Answer, Cloze, Item, Problem, TaskDescription
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.task_name import TaskName, natural_order
@@ -147,10 +148,11 @@ class _Asking:
 
     def _item(self, fact: str, template: int, cloze: Cloze, subject: str, place: int) -> Item:
         choices, choices_hash = self._answers.at(cloze)
+        problem = choice_problem((place,), choices)
         return Item(
             id=f"bear/{fact}/{template}",
             content_hash=content_hash([cloze.before, cloze.after, choices_hash, str(place)]),
-            asks=cloze,
+            asks=Problem(problem) if problem else cloze,
             choices=choices,
             gold=(place,),
             fields={

@@ -122,6 +122,11 @@ class Advice:
 
     @property
     def alike(self) -> tuple[Standing, ...]:
-        """Finalists whose retained share is statistically indistinguishable from the best one's, smallest first."""
+        """Finalists whose retained share is statistically indistinguishable from the best one's, smallest first.
+
+        Empty if a mix is first and not recommended: the others were compared with the mix.
+        """
+        if self.best is not self.finalists[0]:
+            return ()
         found = (each for each in self.finalists if each is not self.best and not each.is_clearly_behind)
         return tuple(sorted(found, key=lambda each: self.sizes[each.recipe].bytes))

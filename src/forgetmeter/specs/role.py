@@ -74,7 +74,8 @@ class Matrix:
             before output units); ``array`` if its axes differ from these, such as XLNet's (hidden size, heads, head
             size); ``lookup`` for the token embedding, of which a text uses one row per token.
         heads: Number of attention heads, consecutive along the output units (input units for an output projection);
-            fewer for key and value if query heads share them. ``None`` outside attention or if unknown.
+            fewer for key and value if query heads share them; 0 if all heads depend on each unit, as on those of a
+            latent projection, or of queries that one norm scales. ``None`` outside attention or if unknown.
     """
 
     parameter: str

@@ -183,6 +183,15 @@ def test_a_configuration_that_cannot_lose_blocks_is_refused_up_front(name: str, 
     assert {path: id(module) for path, module in model.named_modules()} == before
 
 
+def test_blocks_that_share_an_attention_keep_the_numbers_of_their_adapters() -> None:
+    """Zamba 2's attention looks up an adapter by the number of the block that uses it."""
+    model = CONFIGURATIONS["zamba2 as decoder"].model()
+    compressor = Compressor(Loaded(model, None, "decoder", "zamba2"))  # type: ignore[arg-type]
+    (problem,) = compressor.check(parse_recipe("drop_layers:layers[0-0]/overall:1"))
+    assert "its attention finds its adapters by the numbers of the blocks that use it); choose other blocks" in problem
+    assert not compressor.check(parse_recipe("drop_layers:layers[1-1]/overall:1"))
+
+
 def test_a_step_whose_blocks_an_earlier_one_drops_is_refused_up_front() -> None:
     recipe = parse_recipe("drop_layers:layers[1]/overall:1+l1_unstructured:layers[1]/overall:0.5")
     (problem,) = Compressor(loaded("llama")).check(recipe)

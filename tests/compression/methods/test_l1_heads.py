@@ -8,18 +8,22 @@ from functools import cache
 
 import pytest
 import torch
+from models import wrappers
 from models.architectures import ARCHITECTURES, logits_of, make_architecture
+from models.roles.witness import tokens
+from scoring.batch_invariance import configurations
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, BertConfig, EncoderDecoderConfig, EncoderDecoderModel
+from transformers import AutoModelForCausalLM, BertConfig, EncoderDecoderConfig, EncoderDecoderModel, PreTrainedModel
 
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
 from forgetmeter.compression.forms.int8_weight import Int8Weight
+from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.specs.recipe import parse_recipe
-from forgetmeter.specs.role import Matrix
+from forgetmeter.specs.role import Matrix, Role
 
 # One key and value for all query heads of a layer: none can be removed.
 ONE_GROUP = ("falcon_multi_query",)
@@ -105,6 +109,66 @@ def test_removed_heads_are_silent_and_all_others_unchanged(name: str, level: flo
                 assert not zero & left
         share = round(level * total) / total
         assert result.reached.selected_zeros == round(share * result.reached.selected_weights)
+
+
+REFUSED = {
+    f"{name} as {family}"
+    for family, names in {
+        "decoder": "axk2 deepseek_v4 diffllama doge falcon falcon_mamba gpt_bigcode inkling2_text inkling_text jetmoe "
+        "mamba mamba2 prophetnet reformer rwkv xlnet xlstm zaya",
+        "encoder": "convbert fnet funnel ibert reformer squeezebert",
+        "encoder-decoder": "fsmt prophetnet",
+    }.items()
+    for name in names.split()
+} | {
+    *("mamba as decoder with small weights", "convbert as encoder with small weights"),
+    *("fnet as encoder with small weights", "falcon with alibi", "funnel with attention factorized"),
+}
+"""Without heads of their own, or with one group, or read by code of their block."""
+WITH_SHARED_PARTS = (
+    *("deepseek_v3 as decoder", "olmo2 as decoder", "minimax_m2 as decoder", "bitnet as decoder", "esmc as encoder"),
+    *("diffllama as decoder", "hy_v4 as decoder"),
+)
+
+
+@configurations.each(WITH_SHARED_PARTS, without=("xmod as decoder", "xmod as encoder"))
+def test_heads_that_stay_do_not_notice(name: str) -> None:
+    configuration = CONFIGURATIONS[name]
+    notice_nothing(configuration.model(), configuration.family, is_refused=name in REFUSED)
+
+
+WRAPPERS_REFUSED = ("glm5_next", "inkling2", "inkling_mm_model")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "mistral_large4" else pytest.mark.architectures)
+        for name in wrappers.WRAPPERS
+    ],
+)
+def test_heads_that_stay_do_not_notice_in_wrappers(name: str) -> None:
+    notice_nothing(wrappers.make_wrapper(name), "decoder", is_refused=name in WRAPPERS_REFUSED)
+
+
+@torch.no_grad()
+def notice_nothing(model: PreTrainedModel, family: Family, *, is_refused: bool) -> None:
+    """Compare a model with its heads removed to the same model with nothing but their outputs silenced."""
+    compressor, recipe = Compressor(Loaded(model, None, family, "model")), parse_recipe("l1_heads:attention:0.5")  # type: ignore[arg-type]
+    assert bool(compressor.check(recipe)) == is_refused
+    if is_refused:
+        return
+    before = model(**tokens(family)).logits
+    outputs = {
+        each.parameter for each in compressor.matrices if each.role == Role("attention", "output", each.role.attention)
+    }
+    with compressor.applied(recipe):
+        after = model(**tokens(family)).logits
+        silenced = {name: model.get_parameter(name).detach().clone() for name in outputs}
+    for name, values in silenced.items():
+        model.get_parameter(name).copy_(values)
+    torch.testing.assert_close(model(**tokens(family)).logits, after, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(before, after)
 
 
 def test_t5s_shared_relative_bias_is_kept() -> None:

@@ -106,6 +106,18 @@ def test_a_tied_head_is_untied_while_it_is_installed(make_loaded, form):
     assert_restored(model, before)
 
 
+@pytest.mark.parametrize("recipe", ["round_to_nearest:head:4+round_to_nearest:token_embedding:8",
+                                    "round_to_nearest:token_embedding:8+round_to_nearest:head:4"])  # fmt: skip
+def test_a_tied_head_and_its_embedding_each_keep_what_their_steps_made(make_loaded, recipe):
+    tied, apart = (compress(make_loaded(tied=tied), recipe).model for tied in (True, False))
+    assert tied.lm_head.weight is not tied.model.embed_tokens.weight
+    for model in (tied, apart):
+        levels = [len(rows.weight[5].unique()) for rows in (model.lm_head, model.model.embed_tokens)]
+        assert levels[0] <= 16 < levels[1]
+    assert torch.equal(tied.model.embed_tokens.weight, compress(make_loaded(tied=True),
+                       "round_to_nearest:token_embedding:8").model.model.embed_tokens.weight)  # fmt: skip
+
+
 def test_a_failure_midway_puts_everything_back(make_loaded):
     model = make_loaded(tied=True).model
     head = matrix_named(model, "lm_head.weight")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from models.on_disk.test_stored_weights import Q_PROJ, changed, in_float8
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, TorchAoConfig
@@ -232,6 +233,67 @@ def test_a_torchao_checkpoint_is_evaluated_but_not_compressed(llama_folder: Path
     assert compress(loaded, "baseline").name == loaded.name
     with pytest.raises(UserError, match=r"is already quantized \(torchao, 8 bits\)"):
         compress(loaded, PRUNE)
+
+
+def test_scales_that_do_not_divide_a_weight_into_its_blocks_are_refused(llama_folder: Path, tmp_path: Path) -> None:
+    """torchao would apply one scale to all of them."""
+    folder = in_int8(llama_folder, tmp_path / "int8")
+    tensors, metadata = load_file(folder / "model.safetensors"), {}
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    name = next(name for name in tensors if "up_proj" in name and name.endswith("scale"))
+    save_file(tensors | {name: tensors[name].flatten()[:1].clone()}, folder / "model.safetensors", metadata=metadata)
+    with pytest.raises(UserError, match=r"up_proj\.weight has 1 scale for 48 blocks of weights; fetch the checkpoint"):
+        load(folder)
+
+
+def test_a_packed_shape_that_is_not_the_layers_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    """compressed-tensors would unpack as many input units as it says."""
+    pytest.importorskip("compressed_tensors")
+    folder = tmp_path / "four"
+    compress_checkpoint(llama_folder, "round_to_nearest:overall:4", folder, format="compressed-tensors")
+    name = "model.layers.0.mlp.up_proj.weight_shape"
+    file = next(file for file in folder.glob("*.safetensors") if name in load_file(file))
+    tensors = load_file(file)
+    assert tensors[name].tolist() == [48, 32]
+    tensors[name][1] = 16
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"weight_shape says \[48, 16\], but the layer's weight has shape \[48, 32\]"):
+        load(folder)
+
+
+def test_groups_that_name_no_format_have_that_of_the_checkpoint(llama_folder: Path, tmp_path: Path) -> None:
+    """As in files of older versions; the library would look for weights in a format that it guesses."""
+    pytest.importorskip("compressed_tensors")
+    tensors = load_file(llama_folder / "model.safetensors")
+    names = [name for name in tensors if "proj" in name]
+    expected = load(llama_folder).model
+    for name in names:
+        scale = tensors[name].abs().amax(1, keepdim=True) / 127
+        tensors |= {name: (tensors[name] / scale).round().to(torch.int8), f"{name}_scale": scale}
+        expected.get_parameter(name).data = tensors[name] * scale
+    weights = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}
+    method = {
+        "quant_method": "compressed-tensors",
+        "format": "int-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+        "ignore": ["lm_head"],
+    }
+    folder = changed(llama_folder, tmp_path / "int8", lambda _: tensors, quantization_config=method)
+    tokens = torch.randint(2, 250, (2, 20), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(load(folder).model(tokens).logits, expected(tokens).logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [["pack-quantized"], 4, "./file.py:name"])
+@pytest.mark.parametrize("is_of_group", [False, True])
+def test_a_format_that_is_no_name_is_refused(form: Any, is_of_group: bool, llama_folder: Path, tmp_path: Path) -> None:
+    group = {"targets": ["Linear"], "weights": {"num_bits": 4}} | ({"format": form} if is_of_group else {})
+    method = {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}}
+    folder = packed(llama_folder, tmp_path, method if is_of_group else {**method, "format": form})
+    with pytest.raises(UserError, match="the quantization in its config.json has the format .*, which is not the name"):
+        checked(folder, tmp_path)
 
 
 def test_float8_is_dequantized_on_every_device(

@@ -18,6 +18,8 @@ import pytest
 from written_ggufs import write_llama_gguf
 
 import forgetmeter
+from forgetmeter.basics.own_code import REFUSED, guard_compressed_tensors, without_own_code
+from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.cli.main import app
 from forgetmeter.errors import UserError
 from forgetmeter.models.loading import load
@@ -207,6 +209,49 @@ def test_code_of_a_part_is_neither_asked_for_nor_run(
             app(COMMANDS[name](str(folder), str(tmp_path / "out")), standalone_mode=False)
     assert not proof.exists()
     assert "[y/N]" not in "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def with_own_format(llama_folder: Path, tmp_path: Path, proof: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A quantized model whose format is a file of its own, which the compressed-tensors library would run."""
+    pytest.importorskip("compressed_tensors")
+    folder = tmp_path / "format"
+    compress_checkpoint(llama_folder, "round_to_nearest:overall:4", folder, format="compressed-tensors")
+    (folder / "evil.py").write_text(f"open({str(proof)!r}, 'w').close()\nx = 1\n")
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] |= {"format": "./evil.py:x", "dequantize": True}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("what", [*COMMANDS, *CALLS])
+def test_a_format_that_is_a_file_is_refused_in_one_line(
+    what: str, with_own_format: Path, tmp_path: Path, proof: Path
+) -> None:
+    model, out = str(with_own_format), str(tmp_path / "out")
+    with pytest.raises(UserError) as refused:
+        if what in COMMANDS:
+            app(COMMANDS[what](model, out), standalone_mode=False)
+        else:
+            CALLS[what](model, out)
+    said = str(refused.value)
+    assert "the quantization in its config.json has the format './evil.py:x'" in said or "is already quantized" in said
+    assert "\n" not in str(refused.value)
+    assert not proof.exists()
+
+
+@pytest.mark.usefixtures("with_own_format")
+def test_the_file_of_a_format_is_not_run_where_no_one_has_looked(proof: Path) -> None:
+    """As for the model of an engine, which another library opens."""
+    from compressed_tensors.compressors import BaseCompressor
+
+    guard_compressed_tensors()
+    with without_own_code() as refused, pytest.raises(ImportError, match=REFUSED):
+        BaseCompressor.get_value_from_registry("./evil.py:x")
+    assert (refused, proof.exists()) == (["./evil.py"], False)
+    BaseCompressor.get_value_from_registry("./evil.py:x")
+    assert proof.exists()
 
 
 def test_elsewhere_transformers_asks_and_runs_code_as_ever(llama_folder: Path, tmp_path: Path, proof: Path) -> None:

@@ -152,6 +152,20 @@ def test_layers_may_have_the_names_of_the_checkpoint(tmp_path: Path) -> None:
     assert_close(tmp_path / "adapter", model)
 
 
+@pytest.mark.parametrize("stored", ["lm_head.weight", "model.embed_tokens.weight"])
+def test_a_change_of_a_tied_head_alone_is_refused(stored: str, tmp_path: Path) -> None:
+    """Merged into the only weight that is stored, it would change the embedding as well."""
+    base, model = tmp_path / "base", make_llama(tied=True)
+    model.save_pretrained(base)
+    make_tokenizer().save_pretrained(base)
+    tensors = load_file(base / "model.safetensors")
+    tensors[stored] = tensors.pop("model.embed_tokens.weight")
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    write_adapter(tmp_path / "adapter", make_llama(), settings(base), {"lm_head": (RANK, ALPHA / RANK)})
+    with pytest.raises(UserError, match="the adapter changes lm_head, for which its base model stores no separate"):
+        load(tmp_path / "adapter")
+
+
 def test_layers_with_their_inputs_first(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=288, n_positions=64, n_embd=64, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=1)

@@ -222,6 +222,9 @@ def test_values_that_are_not_possible_are_refused(checkpoint: Path, tmp_path: Pa
     beyond = changed(checkpoint, tmp_path / "beyond", lambda each: each[f"{Q_PROJ}.g_idx"].fill_(2))
     with pytest.raises(UserError, match=f"{Q_PROJ} has a g_idx beyond its 2 groups"):
         load(beyond)
+    first = changed(checkpoint, tmp_path / "first", lambda each: each[f"{Q_PROJ}.g_idx"].fill_(0))
+    with pytest.raises(UserError, match=f"{Q_PROJ} has a g_idx whose 2 groups are not of one size"):
+        load(first)
     zero = changed(checkpoint, tmp_path / "zero", lambda each: each[f"{Q_PROJ}.qzeros"].fill_(-1))
     with pytest.raises(UserError, match=f"{Q_PROJ} has a zero point of 0, which writers .* in different ways"):
         load(zero)
@@ -251,6 +254,10 @@ AUTO_ROUND = {"quant_method": "auto-round"}
         ({"rotation": "hadamard"}, "gptq with rotation, which is not supported"),
         (AUTO_ROUND | {"packing_format": "auto_round:fp8_static"}, "auto-round in the layout 'fp8_static', which is"),
         (AUTO_ROUND | {"act_bits": 8}, "auto-round with activations of 8 bits, which are not supported (AutoRound"),
+        (AUTO_ROUND | {"act_bits": "8"}, "auto-round with act_bits '8', which cannot be read"),
+        (AUTO_ROUND | {"extra_config": {Q_PROJ: {"act_bits": 8}}}, "auto-round with activations of 8 bits, which are"),
+        (AUTO_ROUND | {"extra_config": {Q_PROJ: {"act_bits": [8]}}}, "auto-round with activations of [8] bits, which"),
+        (AUTO_ROUND | {"extra_config": [Q_PROJ]}, f"auto-round with extra_config ['{Q_PROJ}'], which cannot be read"),
     ],
 )
 def test_other_layouts_are_refused(settings: dict[str, Any], says: str, checkpoint: Path, tmp_path: Path) -> None:

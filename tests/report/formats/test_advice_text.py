@@ -14,7 +14,8 @@ import pytest
 from forgetmeter.records.packed_source import PackedSource
 from forgetmeter.report.formats.advice_json import advice_json
 from forgetmeter.report.formats.advice_text import advice_text
-from forgetmeter.results.advice import Advice, EliminatedRecipe, Sized
+from forgetmeter.results.advice import Advice, EliminatedRecipe, Mix, Sized
+from forgetmeter.results.held_out import HeldOut
 from forgetmeter.results.standing import Standing, TaskStanding
 from forgetmeter.specs.budget import parse_budget
 from forgetmeter.statistics.paired import Estimate
@@ -57,6 +58,15 @@ ADVICE = Advice(
     rounds=((300, 4), (900, 3)),
     runs=("runs/a/round-1", "runs/a/last"),
 )
+
+
+def test_recipes_behind_a_mix_that_is_not_recommended_are_not_called_alike() -> None:
+    """They were compared with the mix, which is first on all items, but not for certain on those held out."""
+    mix = Mix(BEST, SMALL, HeldOut(40, Estimate(0.9, 0.8, 1), Estimate(0.8, 0.7, 0.9), Estimate(0.1, -0.1, 0.3)))
+    advice = replace(ADVICE, mix=mix)
+    assert advice.best.recipe == SMALL
+    assert advice.alike == ()
+    assert "indistinguishable" not in advice_text(advice, width=140).plain
 
 
 @pytest.mark.parametrize("width", [80, 140])

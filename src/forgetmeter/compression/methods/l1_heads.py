@@ -31,7 +31,8 @@ class L1Heads(Method):
 
     With grouped-query attention, the query heads that share a key and a value are removed together and count as one
     head. The strongest head of each attention always stays. Biases of removed rows stay but have no effect, since the
-    output projection ignores their head. T5's relative bias, shared by all layers, does not change.
+    output projection ignores their head. What all heads depend on does not change: the latent projections of
+    DeepSeek-V2, T5's relative bias, and queries and keys that one norm scales, as in OLMo 2.
     """
 
     def problems(
@@ -110,7 +111,10 @@ def _described(attention: Attention) -> str:
 
 def _groups(matrices: Iterable[Matrix]) -> dict[Attention, int]:
     """Return the number of groups of each attention: the smallest number of heads of its projections."""
-    return {attention: min(m.heads or 0 for m in parts) for attention, parts in _by_attention(matrices).items()}
+    return {
+        attention: min((m.heads for m in parts if m.heads), default=0)
+        for attention, parts in _by_attention(matrices).items()
+    }
 
 
 def _pools(groups: Mapping[Attention, int], options: Options) -> list[dict[Attention, int]]:
@@ -145,6 +149,8 @@ def _too_many(groups: Mapping[Attention, int], level: float, options: Options) -
 
 def _scores(unit: Unit, groups: Mapping[Attention, int]) -> Iterator[tuple[Group, float]]:
     for matrix, weight in unit.split(unit.weight).items():
+        if not matrix.heads:
+            continue
         values = _by_head(matrix, unit.turned(weight.values()), groups[_attention(matrix)])
         for index, score in enumerate(values.abs().sum(dim=(1, 2), dtype=torch.float64).tolist()):
             yield (_attention(matrix), index), score
@@ -176,6 +182,8 @@ def _strongest(scores: Mapping[Group, float], attention: Attention, count: int) 
 def _mask(unit: Unit, groups: Mapping[Attention, int], removed: set[Group]) -> Tensor:
     keep = torch.ones(unit.weight.shape, dtype=torch.bool, device=unit.weight.values().device)
     for matrix, places in unit.places.items():
+        if not matrix.heads:
+            continue
         attention = _attention(matrix)
         count = groups[attention]
         kept = torch.tensor([(attention, index) not in removed for index in range(count)], device=keep.device)
@@ -204,6 +212,7 @@ METHOD = L1Heads(
                 ("global", "layer"),
             )
         },
+        revision=2,
         forms=("linear", "conv1d"),
         scopes="scopes of whole attention modules: attention, self_attention, cross_attention",
     )

@@ -83,6 +83,7 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     for config in _configs(model, path):
         _check_droppable(config)
         changed = remaining_settings(vars(config), len(old), kept)
+        _check_adapters(old, config, changed)
         # Mllama's decoder has its own copy of the blocks that attend to images.
         copies = {setting for setting in changed if getattr(parent, setting, None) == getattr(config, setting)}
         if any(_attends(getattr(config, setting)) and not _attends(value) for setting, value in changed.items()):
@@ -106,6 +107,16 @@ def _check_droppable(config: Any) -> None:  # noqa: ANN401 - each architecture h
         raise ValueError("its per_layer_config numbers the blocks")
     if getattr(config, "hidden_size_per_layer_input", 0):
         raise ValueError("its second embedding holds an input for each block")
+
+
+def _check_adapters(blocks: nn.ModuleList, config: Any, changed: Mapping[str, Any]) -> None:  # noqa: ANN401
+    """Refuse other numbers for the blocks that share an attention with adapters, as in Zamba 2."""
+    numbers = changed.get("hybrid_layer_ids", [])
+    is_moved = any(
+        before != after for before, after in zip(getattr(config, "hybrid_layer_ids", []), numbers, strict=False)
+    )
+    if is_moved and any(hasattr(module, "layer_dic") for module in blocks.modules()):
+        raise ValueError("its attention finds its adapters by the numbers of the blocks that use it")
 
 
 def remaining_settings(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:

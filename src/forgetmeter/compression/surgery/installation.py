@@ -43,12 +43,14 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     dropped = dropped_among(weights)
     left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
     shared = names_of_shared(model)
+    heads = {matrix.parameter for matrix in weights if matrix.tied_to is not None}
     with ExitStack() as undoing:
         for parameter, of_parameter in groupby(joined(left), key=lambda unit: unit.parameter):
             units = list(of_parameter)
             # The other names of a tied head are those of embeddings.
             is_tied = any(matrix.tied_to is not None for unit in units for matrix in unit.matrices)
-            names = [parameter] if is_tied else shared.get(parameter, [parameter])
+            others = () if is_tied else shared.get(parameter, ())
+            names = [parameter, *(name for name in others if name not in {parameter, *heads})]
             undoing.callback(_install_parameter(model, names, units))
         for matrix in weights:
             if matrix.tied_to is not None:

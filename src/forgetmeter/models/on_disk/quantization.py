@@ -27,6 +27,7 @@ _KEYS_AND_VALUES = "kv_cache_scheme"
 _NOT_OF_WEIGHTS = (*_ACTIVATIONS, _KEYS_AND_VALUES)
 _WITHIN_TOKENS = ("token", "group", "tensor_group")
 """Strategies of compressed-tensors that scale each token by itself."""
+_FORMAT = re.compile(r"[\w-]*")
 _NAMED_BITS = re.compile(r"(?:int|fp|float|nf)(\d+)", re.IGNORECASE)
 
 
@@ -121,6 +122,26 @@ def _schemes(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _of_weights(method: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each["weights"] for each in _schemes(method) if isinstance(each.get("weights"), Mapping)]
+
+
+def give_format_to_groups(method: Mapping[str, Any]) -> None:
+    """Give groups of compressed-tensors that name no format the checkpoint's own, as in files of its older versions.
+
+    Newer ones would guess a format instead.
+    """
+    form = method.get("format")
+    for group in _schemes(method) if form != "mixed-precision" else ():
+        if form is not None and group.get("format") is None and isinstance(group, dict):
+            group["format"] = form
+
+
+def unreadable_setting(method: Mapping[str, Any]) -> str | None:
+    """Return which format of compressed-tensors is none, as a part of a sentence; a file's name would run as code."""
+    for each in (method, *_schemes(method), method.get("sparsity_config")):
+        form = each.get("format") if isinstance(each, Mapping) else None
+        if not (form is None or (isinstance(form, str) and _FORMAT.fullmatch(form))):
+            return f"has the format {form!r:.60}, which is not the name of a format"
+    return None
 
 
 def misread_setting(method: Mapping[str, Any]) -> str | None:

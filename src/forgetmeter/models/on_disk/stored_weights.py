@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING, AutoHfQuantizer
 
-from forgetmeter.basics.plural import listed
+from forgetmeter.basics.plural import counted, listed
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.files.model_files import TensorHeader
@@ -31,6 +31,8 @@ from forgetmeter.models.roles.output_head import find_head
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """Bytes per weight of the plain dtypes."""
 _SPARSE_FORMATS = ("sparse-bitmask", "sparse-24-bitmask", "marlin-24")
+_PACKED_SHAPE = "weight_shape"
+"""Where compressed-tensors stores the shape of packed weights."""
 # Modules that play no part in computing logits from a text: other heads, and towers for other modalities.
 _TOWERS = r"(vision|visual|image|img|video|audio|speech|mm|multi_?modal|talker|token2wav|code2wav|mtp)\w*"
 _TOWER = re.compile(rf"(^|\.){_TOWERS}\.")
@@ -72,6 +74,33 @@ def refuse_overflown(placed: Iterable[PlacedTensor], model: PreTrainedModel) -> 
         parts = [read_tensor(each.header) for each in stored if each.key == name]
         if not any(bool(part.isinf().any()) for part in parts):
             refuse_overflow(name, tensor)
+
+
+def refuse_other_layouts(placed: Iterable[PlacedTensor], model: PreTrainedModel, name: str) -> None:
+    """Refuse packed weights of another shape than their layer's, and scales that do not divide them into their blocks.
+
+    compressed-tensors would unpack the former as they say, and torchao apply one scale to several blocks.
+
+    Raises:
+        UserError: There are such weights.
+    """
+    layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
+    for each in placed:
+        layer, _, part = each.key.rpartition(".")
+        if part == _PACKED_SHAPE and layer in layers:
+            stored, size = read_tensor(each.header).tolist(), [layers[layer].out_features, layers[layer].in_features]
+            if stored != size:
+                raise UserError(
+                    f"model '{name}': {each.header.name} says {stored}, but the layer's weight has shape {size}; fetch "
+                    "the checkpoint again"
+                )
+    for key, weight in model.named_parameters():
+        block, scale = getattr(weight, "block_size", None), getattr(weight, "scale", None)
+        if block and isinstance(scale, Tensor) and scale.numel() * prod(block) != weight.numel():
+            raise UserError(
+                f"model '{name}': {key} has {counted(scale.numel(), 'scale')} for {weight.numel() // prod(block)} "
+                "blocks of weights; fetch the checkpoint again"
+            )
 
 
 def stored_weight_bytes(

@@ -110,8 +110,10 @@ def _queries_and_gates(config: Any, length: int) -> Iterator[tuple[Part, int]]: 
 
 def _from_latent(config: Any, length: int) -> Iterator[tuple[Part, int]]:  # noqa: ANN401
     """DeepSeek-V2's latent attention: the key of the first head, except its rotary part, then its value, and so on."""
-    for _ in range(length // (config.qk_nope_head_dim + config.v_head_dim)):
-        yield "key", config.qk_nope_head_dim
+    # Mistral Large 4's layers without rotary positions have longer keys.
+    of_head = length // config.num_attention_heads
+    for _ in range(config.num_attention_heads):
+        yield "key", of_head - config.v_head_dim
         yield "value", config.v_head_dim
 
 

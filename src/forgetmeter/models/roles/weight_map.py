@@ -45,10 +45,14 @@ _MOE = re.compile(r"MoE$")
 _ROUTERS = ("gate", "router", "shared_expert_gate")
 _ROUTER_CLASS = re.compile(r"Router$|Gating$|MoEV1Gate$")
 # AltUp and LAuReL are Gemma 3n's.
+_OF_ALL_HEADS: tuple[Part | None, ...] = ("latent", "indexer")
+_NORMS: Mapping[Part | None, str] = {"query": "q_norm", "key": "k_norm"}
+_NORM_OF_OUTPUTS = "attn_sub_norm"
+"""BitNet's, in front of the output projection."""
 _RESIDUAL = re.compile(r"AttentionResidual|HyperConnection|HyperHead|hyper_connection|AltUp|altup|Laurel")
 _NO_MATRIX = re.compile(r"bias|scale$|embed|mask_emb|_ape$|A_log$|^D$|^time_mix_")
 # LUKE's entities, and Longformer's tokens that attend to all others: no task has any.
-_NOT_USED = re.compile(r"(^|\.)(pooler|contact_head|entity_embeddings|\w2\w_query|\w+_global)(\.|$)")
+_NOT_USED = re.compile(r"(^|\.)(pooler|contact_head|entity_embeddings|entity_predictions|\w2\w_query|\w+_global)(\.|$)")
 
 
 def weight_map(model: PreTrainedModel) -> tuple[Matrix, ...]:
@@ -168,7 +172,8 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
         if only_stack is not None and any(each.role.attention == "cross" for each in found):
             reasons[name] = NOT_USED
             continue
-        matrices.extend(replace(each, heads=head_count(config, each)) for each in found)
+        attention = modules.get(name.removesuffix(".weight").rpartition(".")[0])
+        matrices.extend(replace(each, heads=head_count(config, each, attention)) for each in found)
     not_run = _layers_not_run(matrices, reasons)
     reasons.update((each.parameter, NOT_USED) for each in matrices if each.layer in not_run)
     matrices = [each for each in matrices if each.parameter not in reasons]
@@ -303,15 +308,24 @@ def _is_router(modules: Mapping[str, nn.Module], path: str) -> bool:
     return False
 
 
-def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - each architecture has its own configuration
+def head_count(config: Any, matrix: Matrix, attention: nn.Module | None = None) -> int | None:  # noqa: ANN401
     """Return the number of heads of a projection, whose units are grouped by head as in transformers' attention.
 
+    Args:
+        config: The configuration of the model or text tower.
+        matrix: The projection.
+        attention: The module that it is a layer of.
+
     Returns:
-        The number of query heads for query and output, of key-value heads for key and value; ``None`` if the matrix is
-        not part of attention or its size does not match.
+        The number of query heads for query and output, of key-value heads for key and value; 0 if all heads depend on
+        each unit; ``None`` if the matrix is not part of attention or its size does not match.
     """
-    if matrix.role.component != "attention" or matrix.role.part is None or len(matrix.shape) != 2:
+    # DiffLlama subtracts heads from one another in pairs, and so has no heads of its own for each output unit.
+    is_whole = matrix.role.part is not None and len(matrix.shape) == 2
+    if matrix.role.component != "attention" or not is_whole or config.model_type == "diffllama":
         return None
+    if matrix.role.part in _OF_ALL_HEADS:
+        return 0
     # T5Gemma and BERT2BERT have a configuration for each stack.
     own = getattr(config, matrix.stack, None)
     config = _of_block(own.get_text_config() if isinstance(own, PretrainedConfig) else config, matrix.layer)
@@ -319,7 +333,17 @@ def head_count(config: Any, matrix: Matrix) -> int | None:  # noqa: ANN401 - eac
     heads = _key_value_heads(config, queries) if matrix.role.part in ("key", "value") else queries
     outputs = matrix.shape[1 - matrix.input_axis]
     units = matrix.inputs if matrix.role.part == "output" else outputs
-    return heads if heads and units % heads == 0 else None
+    if not heads or units % heads != 0:
+        return None
+    return 0 if _is_normed_as_one(attention, matrix, units, heads) else heads
+
+
+def _is_normed_as_one(attention: nn.Module | None, matrix: Matrix, units: int, heads: int) -> bool:
+    """Whether a norm over all heads follows, so that each unit changes the scale of every head."""
+    if matrix.role.part == "output" or heads == 1:
+        return False
+    weight = getattr(getattr(attention, _NORMS.get(matrix.role.part, ""), None), "weight", None)
+    return hasattr(attention, _NORM_OF_OUTPUTS) or (weight is not None and weight.numel() == units)
 
 
 def _of_block(config: Any, layer: int | None) -> Any:  # noqa: ANN401

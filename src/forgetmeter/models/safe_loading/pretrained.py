@@ -26,11 +26,17 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from forgetmeter.basics.own_code import is_about_own_code, without_own_code
+from forgetmeter.basics.own_code import guard_compressed_tensors, is_about_own_code, without_own_code
 from forgetmeter.basics.quiet import quiet, without_loguru
 from forgetmeter.errors import UserError, one_line, refuse
 from forgetmeter.models.files.model_files import raw_config
-from forgetmeter.models.on_disk.quantization import is_dequantized, quantization, remove_method
+from forgetmeter.models.on_disk.quantization import (
+    give_format_to_groups,
+    is_dequantized,
+    quantization,
+    remove_method,
+    unreadable_setting,
+)
 from forgetmeter.models.safe_loading.panics import panics_as_errors, without_panic_messages
 from forgetmeter.models.safe_loading.settings import setting_problems, size_problems
 
@@ -69,14 +75,23 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
             possible, or of an architecture unknown to transformers.
     """
     _refuse_own_code(folder, name)
-    _refuse(name, size_problems(raw_config(folder)))
+    stored = raw_config(folder)
+    _refuse(name, size_problems(stored))
+    if (method := quantization(stored)) is not None:
+        if problem := unreadable_setting(method):
+            raise UserError(
+                f"model '{name}': the quantization in its config.json {problem}; use another checkpoint of it"
+            )
+        guard_compressed_tensors()
     with _opening(_CONFIG, name, folder):
         config = AutoConfig.from_pretrained(folder, **_SAFE)
     _refuse(name, setting_problems(config.to_dict()))
     _keep_to_built_in_kernels(config)
-    if quantization(raw_config(folder)) is None:
+    if method is None:
         remove_method(config)
     method = getattr(config, "quantization_config", None)
+    if isinstance(method, dict):
+        give_format_to_groups(method)
     if isinstance(method, dict) and is_dequantized(method):
         # transformers' default depends on the device, and recipes need plain weights.
         method["dequantize"] = True
@@ -288,6 +303,9 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         # A relative path is the user's own, and may be part of any word.
         text = str(error).replace(str(path), name) if path is not None and path.is_absolute() else ""
         cause = one_line(UserError(text) if text else error)
+        if type(error) is KeyError:
+            # Its text is the key alone.
+            cause = f"KeyError: {cause}"
         if _MERGING in cause:
             # It refers to a report that is not shown.
             cause = "tensors that are merged on loading, such as those of experts, are missing or of unequal shapes"

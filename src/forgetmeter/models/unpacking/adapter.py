@@ -87,7 +87,9 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
         adapter.pairs = {
             name if name in layers else places.get(f"{name}.weight", name): pair for name, pair in adapter.pairs.items()
         }
-        if left := sorted(adapter.pairs.keys() - layers):
+        # A weight of two layers that is stored once, under either name, is read into both.
+        once = {each for each in adapter.pairs if _other_layers(each, modules) - layers}
+        if left := sorted(adapter.pairs.keys() - (layers - once)):
             raise _NotPlainError(f"changes {left[0]}, for which its base model stores no separate weight")
         adapter.check_targets(name for name in places.values() if isinstance(modules.get(name), (nn.Linear, Conv1D)))
         result = []
@@ -105,6 +107,13 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
             "the result"
         ) from None
     return tuple(result)
+
+
+def _other_layers(layer: str, modules: Mapping[str, nn.Module]) -> set[str]:
+    """Return the other layers with the same weight as a layer, such as the embedding of a tied head."""
+    weight = getattr(modules.get(layer), "weight", None)
+    same = {name for name, each in modules.items() if weight is not None and getattr(each, "weight", None) is weight}
+    return same - {layer}
 
 
 def _names(modules: Any, layer: str) -> bool:  # noqa: ANN401 - of JSON

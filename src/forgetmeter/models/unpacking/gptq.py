@@ -76,8 +76,8 @@ class Gptq(PartsByName):
         """Return the weight, ``(output units, input units)``.
 
         Raises:
-            LayoutError: ``g_idx`` names a group that does not exist, or zero points can be read in two ways, or
-                contradict the configuration.
+            LayoutError: ``g_idx`` names a group that does not exist, or groups of unequal size; or zero points can be
+                read in two ways, or contradict the configuration.
         """
         scales = parts["scales"].to(torch.float32)
         groups, outputs = scales.shape
@@ -92,6 +92,9 @@ class Gptq(PartsByName):
         group = parts["g_idx"].long() if "g_idx" in parts else self._in_order(len(integers), groups)
         if bool((group < 0).any()) or bool((group >= groups).any()):
             raise LayoutError(f"has a g_idx beyond its {groups} groups")
+        sizes = [each.bincount(minlength=groups) for each in (group, self._in_order(len(integers), groups))]
+        if (self._group_size is not None or len(integers) % groups == 0) and not torch.equal(*sizes):
+            raise LayoutError(f"has a g_idx whose {groups} groups are not of one size")
         weight = torch.empty(outputs, len(integers))
         # Group by group, so that only the result is as large as the weight in float32.
         for number in range(groups):

@@ -19,7 +19,7 @@ _FORMS = ("checkpoint_format", "format")
 _AWQ_BITS = 4
 _ROTATIONS = ("rotation", "hadamard_config", "transform_config")
 """Settings that transform activations, which the weights alone may not reveal."""
-_INTEGERS = ("bits", "w_bit", "group_size", "q_group_size")
+_INTEGERS = ("bits", "w_bit", "group_size", "q_group_size", "act_bits")
 _TEXTS = (*_FORMS, "version", "packing_format")
 _INSTEAD = "use the checkpoint that it was made from"
 
@@ -102,9 +102,13 @@ def _auto_round(method: Mapping[str, Any]) -> PackedLayout:
         ValueError: As ``_gptq``.
     """
     form = str(method.get("packing_format", "auto_gptq")).removeprefix("auto_round:")
-    bits = method.get("act_bits")
-    if bits is not None and bits < _PLAIN_BITS:
-        raise ValueError(f"with activations of {bits} bits, which are not supported (AutoRound reads it)")
+    layers = method.get("extra_config") or {}
+    if not isinstance(layers, Mapping) or not all(isinstance(each, Mapping) for each in layers.values()):
+        raise ValueError(f"with extra_config {layers!r:.60}, which cannot be read")
+    for each in (method, *layers.values()):
+        bits = each.get("act_bits")
+        if bits is not None and (type(bits) is not int or bits < _PLAIN_BITS):
+            raise ValueError(f"with activations of {bits!r:.20} bits, which are not supported (AutoRound reads it)")
     if form == "auto_awq":
         return _awq(method)
     if form not in _AUTO_ROUNDS_ZERO_OFFSETS:
