@@ -10,13 +10,14 @@ DATASETS := .cache/hf-datasets
 OFFLINE = $(shell test -d $(DATASETS) && echo HF_HUB_OFFLINE=1 HF_DATASETS_CACHE=$(abspath $(DATASETS)))
 PROBES = $(if $(wildcard $(FORGETMETER_TEST_DATA)/BEAR),--data $(FORGETMETER_TEST_DATA))
 DEMO := runs/demo
-# One process per core, at most four; each holds a few small models.
-PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# One process more than there are cores, as many tests wait; at most four. Each holds a few small models.
+PROCESSES := $(shell n=$$(nproc 2>/dev/null || echo 3); echo $$((n < 3 ? n + 1 : 4)))
+PYTEST = $(OFFLINE) $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal
 
 # Hide the theme's upgrade notice, which does not concern these pages.
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
 
-.PHONY: install demo test check docs architectures faults bench bench-quick results results-check clean
+.PHONY: install demo test test-all check docs architectures faults bench bench-quick results results-check clean
 
 install: $(INSTALLED) $(if $(wildcard $(FORGETMETER_TEST_DATA)/hf-datasets),$(DATASETS))
 
@@ -37,6 +38,9 @@ demo: install
 
 test: install
 	$(PYTEST)
+
+test-all: install
+	FORGETMETER_SLOW=1/1 $(PYTEST)
 
 check: install
 	$(BIN)/ruff check .

@@ -50,6 +50,23 @@ def _own_cache(
         monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out slow tests but those of the share that ``FORGETMETER_SLOW`` asks for, such as 2/4."""
+    if any("::" in name for name in config.args):
+        # Tests that are named are run.
+        return
+    share, shares = map(int, os.environ.get("FORGETMETER_SLOW", "0/1").split("/"))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    left_out = set(slow) - set(slow[share - 1 :: shares] if share else ())
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_report_header() -> str:
+    share = os.environ.get("FORGETMETER_SLOW")
+    return f"slow tests: share {share} (FORGETMETER_SLOW)" if share else "slow tests: none (make test-all)"
+
+
 def pytest_collection_finish() -> None:
     """Exempt what is imported from garbage collection, which otherwise takes half a second each time."""
     gc.collect()

@@ -35,6 +35,7 @@ def evil(llama_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "options", [["--workers", "2"], ["--executor", "ray", "--workers", "1"]], ids=["workers", "ray"]

@@ -219,6 +219,7 @@ def test_the_source_is_untouched(checkpoint: Save, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {source.name, "out"}
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_smollm2_with_a_pruned_head(tmp_path: Path) -> None:
     """A real model from a GGUF with a tied head."""

@@ -58,6 +58,7 @@ def test_a_killed_run_resumes(llama_folder: Path, tmp_path: Path, way: signal.Si
     assert stored(out) == stored(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_can_share_a_run(llama_folder: Path, tmp_path: Path) -> None:
     both = [
         subprocess.Popen([*COMMAND, *request(llama_folder, tmp_path / "run")], stdout=PIPE, stderr=PIPE)

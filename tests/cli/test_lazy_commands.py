@@ -102,6 +102,7 @@ def test_a_missing_command_prints_the_help_and_what_to_do(arguments: list[str]) 
     assert done.stderr.splitlines()[-1] == "error: name a command"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 @pytest.mark.parametrize(
     "arguments", [["list", "methods"], ["--help"], ["list", "scopes", "--model", "standard:decoder"]]

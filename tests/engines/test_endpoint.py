@@ -76,6 +76,7 @@ def test_nobody_there(questions: str, tmp_path: Path) -> None:
         compared(endpoint(url), [questions], tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_fails_the_cell_and_the_next_run_asks_it_again(questions: str, tmp_path: Path) -> None:
     """What was answered before stays; what was not is asked again."""
     tasks, behaviour = [questions, FACTS], Behaviour(answers=30)

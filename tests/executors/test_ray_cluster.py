@@ -154,6 +154,7 @@ def test_nodes_killed_at_random_change_nothing(study: dict[str, Any], tmp_path: 
     assert any("was lost" in stage for stage in progress.stages)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_worker_that_hangs_is_ended_and_its_cell_fails(study: dict[str, Any], cluster: Cluster) -> None:
     def stop() -> None:
@@ -168,6 +169,7 @@ def test_a_worker_that_hangs_is_ended_and_its_cell_fails(study: dict[str, Any], 
     assert run(study).failures == ()
 
 
+@pytest.mark.slow
 def test_variants_stop_as_on_one_machine(study: dict[str, Any], tmp_path: Path, cluster: Cluster) -> None:
     study |= {"tasks": study["tasks"][1:2], "evaluation.limit": 400, "evaluation.precision": 0.2}
     alone = undisturbed(study, tmp_path)

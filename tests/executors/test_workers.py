@@ -40,6 +40,7 @@ def test_the_answers_are_those_of_one_process(study: dict[str, Any], tmp_path: P
     assert run(study, workers=2).computed == 0
 
 
+@pytest.mark.slow
 def test_the_answers_are_the_same_if_several_processes_read_a_cell(
     study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +84,7 @@ class Started(Progress):
         self.started[f"{cell.variant.id} {cell.task}"] += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP])
 def test_others_read_the_share_of_a_process_that_is_lost(
     study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
@@ -179,6 +181,7 @@ def test_processes_that_cannot_start_are_not_replaced_forever(
     assert "while they started or ran it (the last one: exit code 3" in finished.failures[0].error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_process_that_hangs_is_ended_and_its_cell_fails(study: dict[str, Any], workers: int) -> None:
     progress = Signalling(signal.SIGSTOP)

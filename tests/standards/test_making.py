@@ -24,6 +24,7 @@ def _nothing(epoch):
     """Ignore the epoch."""
 
 
+@pytest.mark.slow
 def test_a_standard_is_complete_and_replaces_the_previous_one(tmp_path):
     made = make_standard("decoder", tmp_path, seed=0, after_epoch=_nothing)
     assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
@@ -39,6 +40,7 @@ def test_a_standard_is_complete_and_replaces_the_previous_one(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["decoder"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_keeps_the_previous_standard(tmp_path):
     make_standard("encoder", tmp_path, seed=0, after_epoch=_nothing)
     before = {path.name: path.read_bytes() for path in (tmp_path / "encoder").iterdir()}
@@ -68,6 +70,7 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
         check_output_folder(tmp_path / "file" / "below", ["encoder"])
 
 
+@pytest.mark.slow
 def test_the_model_after_an_epoch_is_kept(tmp_path, monkeypatch):
     designs = {family: replace(design, epochs=2) for family, design in making.DESIGNS.items()}
     monkeypatch.setattr(making, "DESIGNS", designs)

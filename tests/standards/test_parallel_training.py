@@ -19,6 +19,7 @@ def fail(family: Family, epoch: Epoch) -> None:
     raise RuntimeError(f"{family} at epoch {epoch.number} of {epoch.of}")
 
 
+@pytest.mark.slow
 def test_a_failure_in_a_process_is_raised_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="decoder at epoch 1 of 60"):
         make_standards(["decoder"], tmp_path, seed=0, workers=2, after_epoch=fail)

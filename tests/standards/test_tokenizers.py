@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from forgetmeter.probes.facts.task import read_fact_file
 from forgetmeter.standards.making import standard_tokenizer
 
@@ -15,6 +17,7 @@ print(hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest(
 """
 
 
+@pytest.mark.slow
 def test_the_vocabulary_is_the_same_in_every_process():
     made = {subprocess.run([sys.executable, "-c", _PRINT], capture_output=True, check=True).stdout for _ in range(4)}
     assert len(made) == 1

@@ -34,6 +34,7 @@ def test_the_same_seed_gives_the_same_weights(family):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_learns_without_changing_the_embeddings(family):
     model, tokenizer, design, losses = _taught(family, epochs=40)

@@ -69,6 +69,7 @@ def test_the_interval_of_a_quantile_is_about_that_of_a_bootstrap(quantile: float
     assert [found.low, found.high] == pytest.approx([low, high], abs=0.45 * (high - low))
 
 
+@pytest.mark.slow
 def test_intervals_contain_the_truth_in_about_95_of_100_samples() -> None:
     everything, _ = texts(3, items=20_000)
     inside = {"mean": 0, "median": 0, "p90": 0}

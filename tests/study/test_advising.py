@@ -92,6 +92,7 @@ def advice(folder: Path, listener: Counting) -> Advice:
     return advise(request(folder / "runs"), listener=listener, complete=listener.run)
 
 
+@pytest.mark.slow
 def test_it_matches_asking_every_recipe_everything(advice: Advice, folder: Path) -> None:
     run({"models": [MODEL], "recipes": list(RECIPES), "tasks": [TASK], "output": str(folder / "whole")})
     whole = open_run(str(folder / "whole"))
@@ -330,6 +331,7 @@ def test_a_baseline_that_only_guesses_is_reported(llama_folder: Path, folder: Pa
         advise(request(folder / "guessing", "1", model=str(llama_folder), options={"evaluation.limit": 3}))
 
 
+@pytest.mark.slow
 def test_a_round_in_which_the_baseline_knows_too_little_is_left_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +344,7 @@ def test_a_round_in_which_the_baseline_knows_too_little_is_left_out(
     assert open_run(str(folder / "late" / "round-1")).study["identity"]["recipes"] == ["baseline"]
 
 
+@pytest.mark.slow
 def test_a_task_that_does_not_count_is_asked_of_the_baseline_alone(folder: Path) -> None:
     file = folder / "unknown.jsonl"
     rows = [
@@ -370,6 +373,7 @@ def test_the_limit_is_the_smallest_with_enough_items() -> None:
         assert limit == 1 or sum(min(size, limit - 1) for size in groups) < share * sum(groups)
 
 
+@pytest.mark.slow
 def test_rounds_have_their_size_whatever_fields_the_items_have(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit of a task without groups is over all its items, even if they have a relation."""
 

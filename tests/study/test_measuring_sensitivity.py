@@ -69,6 +69,7 @@ def found(location: str | Path) -> Sensitivity:
     return only
 
 
+@pytest.mark.slow
 def test_more_items_are_asked_where_the_order_is_undecided(measured: tuple[SensitivityRequest, Counting]) -> None:
     asked, listener = measured
     baseline, first, *others = listener.computed
@@ -85,6 +86,7 @@ def test_more_items_are_asked_where_the_order_is_undecided(measured: tuple[Sensi
     assert "whose order is undecided, until the drop is known to ±" in rounds[1]
 
 
+@pytest.mark.slow
 def test_the_halves_are_those_of_asking_everything(
     measured: tuple[SensitivityRequest, Counting], tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_mixed_bits_retain_far_more_than_two_bits_everywhere(advice: Advice) -> 
     assert "Bits mixed by sensitivity are better: of the 1,336 known items that were not used to choose, " in said
 
 
+@pytest.mark.slow
 def test_no_combination_of_bits_that_fits_has_a_lower_sum_of_losses(advice: Advice, folder: Path) -> None:
     """By trying each combination of 2, 3 and 4 bits."""
     found = open_run(str(folder / "0.36" / "sensitivity")).sensitivities
@@ -122,12 +123,14 @@ def test_no_combination_of_bits_that_fits_has_a_lower_sum_of_losses(advice: Advi
     assert total <= best + 0.02
 
 
+@pytest.mark.slow
 def test_with_bytes_for_the_same_bits_everywhere_nothing_is_mixed_or_gained(folder: Path) -> None:
     advice = asked(folder, "0.6")
     assert advice.mix is None or (advice.mix.held_out is not None and advice.mix.held_out.gain.low <= 0)
     assert advice.best.recipe in UNIFORM
 
 
+@pytest.mark.slow
 def test_a_limit_that_no_mix_fits_is_said(folder: Path) -> None:
     advice = asked(folder, "0.3551")
     assert advice.mix is None

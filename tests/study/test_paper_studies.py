@@ -116,6 +116,7 @@ def _choice(monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(monkeypatch, makers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAPER_MODELS)
 def test_the_whole_plan_runs(name: str, tmp_path: Path, lama: Path) -> None:
     published = PAPER_MODELS[name]

@@ -98,6 +98,7 @@ def test_a_probability_of_the_true_choices_is_measured_here_as_by_lm_eval(
         assert mine[["correct", "rank", "margin"]].isna().all(axis=None)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_statistics_on_published_tasks_are_those_of_evaluating_here(
     models: tuple[Path, Path], tmp_path: Path
@@ -486,6 +487,7 @@ def test_logs_of_one_model_with_different_arguments_are_not_mixed(logs: tuple[Pa
     assert "mixes the logs of different models" in refused(logs[0], mixed, out=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_examples_before_the_question_are_compared_but_not_shown(
     models: tuple[Path, Path], definitions: Path, logs: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -499,6 +501,7 @@ def test_examples_before_the_question_are_compared_but_not_shown(
     assert "'changed' was run with number of examples 2, the baseline with 0" in said
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported_and_100_000_answers_take_seconds(logs: tuple[Path, Path], tmp_path: Path) -> None:
     def many(lines: list[dict[str, Any]]) -> None:
         first = lines[:10]

@@ -33,6 +33,7 @@ def draw(random: np.random.Generator, relations: int, *, spread: float) -> Answe
 
 
 # If relations do not differ, the interval is the wider of two that both cover 95%.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("relations", "spread", "most"), [(8, 0.1, 0.97), (20, 0.1, 0.97), (41, 0.0, 0.98), (41, 0.1, 0.97)]
 )

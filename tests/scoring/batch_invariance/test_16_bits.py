@@ -46,6 +46,7 @@ def test_the_decision_is_that_of_float32(name: str) -> None:
     assert {found(name, other) for other in others} == {found(name, model)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mpt as decoder", "convbert as encoder", "funnel as encoder"])
 def test_texts_score_as_alone_up_to_rounding(name: str) -> None:
     level, difference = farthest(name, torch.bfloat16)

@@ -55,6 +55,7 @@ def made(name: str) -> Loaded:
     return Loaded(CONFIGURATIONS[name].model(), WITNESSES[family][0](), family, name)
 
 
+@pytest.mark.slow
 @configurations.each(SAMPLE, without=REFUSED)
 def test_each_text_has_ranges_of_its_own(name: str) -> None:
     plain = made(name)

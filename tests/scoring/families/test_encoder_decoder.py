@@ -45,6 +45,7 @@ def assert_as_lm_eval(loaded: Loaded, items: list[Item]) -> None:
             assert mine.is_greedy == reference.is_greedy
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("loaded", [t5(), bart()], ids=["t5", "bart"])
 @pytest.mark.parametrize("name", ["piqa", "winogrande", "boolq"])
