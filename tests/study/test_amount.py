@@ -40,6 +40,23 @@ def test_the_estimate_is_near_what_is_read(family: str, tmp_path: Path) -> None:
     assert found == pytest.approx(read, rel=0.3)
 
 
+def test_texts_that_share_no_rows_take_more(llama_folder: Path, tmp_path: Path) -> None:
+    """Of a variant that rounds activations, choices do not share their prompt."""
+    study = {
+        "models": [str(llama_folder)],
+        "recipes": ["cast:overall", "dynamic_int8:overall"],
+        "tasks": ["facts:templates=0"],
+        "evaluation.limit": 1,
+        "output": str(tmp_path / "run"),
+    }
+    ran = Amount()
+    run(study, progress=ran)
+    read = {cell.recipe: cell.tokens for cell in open_run(study["output"]).run.cells}
+    found = {str(cell.variant.recipe): tokens for cell, tokens in ran.tokens.items()}
+    assert found == pytest.approx(read, rel=0.3)
+    assert read["dynamic_int8:overall"] > 2 * read["cast:overall"]
+
+
 def test_a_task_that_cannot_be_asked_has_no_estimate(
     llama_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

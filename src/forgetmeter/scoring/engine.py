@@ -50,10 +50,18 @@ class Engine:
         batch_tokens: Maximum number of tokens per batch, padding included; ``None`` to choose by device, and by
             whether texts are read or written.
         reused: Hidden states of batches that were read before, for variants that leave them unchanged.
+        most: What rows share at most, even if the model allows more.
     """
 
     @quiet()
-    def __init__(self, loaded: Loaded, *, batch_tokens: int | None = None, reused: ReusedStates | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        batch_tokens: int | None = None,
+        reused: ReusedStates | None = None,
+        most: Sharing | None = None,
+    ) -> None:
         self._model = loaded.model
         self._name = loaded.name
         if batch_tokens is not None and (type(batch_tokens) is not int or batch_tokens < 1):
@@ -64,6 +72,8 @@ class Engine:
         with refusing_panics(self._name):
             self._scoring = _FAMILIES[loaded.family](loaded, batch_tokens=self.batch_tokens)
             self._writing = Writing(loaded, batch_tokens=batch_tokens)
+        if most is not None:
+            self._scoring.sharing = self._scoring.sharing.within(most)
         self._forward = self._scoring.forward if reused is None else reused.forward(self._scoring.forward)
         self._known: Mapping[str, BatchReadings] = {}
         tokenizer = loaded.tokenizer
