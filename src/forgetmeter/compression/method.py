@@ -231,7 +231,7 @@ class CalibratedMethod(ActivationsMethod):
                 turned = unit.turned(found)
                 if turned.dtype == torch.bool:
                     return unit.weight.masked(turned)
-                return DenseWeight(turned.to(unit.weight.values().dtype).contiguous())
+                return unit.weight.rewritten(turned)
 
             yield from activations.compressed(units, compress, has_products=self.has_products)
 

@@ -124,6 +124,7 @@ class MethodDeclaration:
         advised_levels: Levels that ``advise`` tries over the scope ``overall``; ``None`` for a method without a level.
             Those of the built-in methods are in ``preset:advice``.
         follows_others: Whether it works only on what earlier steps of the recipe left, and so cannot be the first one.
+        needs_gradients: Whether it trains, and so cannot follow a step whose kernels have no gradients.
     """
 
     name: str
@@ -146,6 +147,7 @@ class MethodDeclaration:
     revision: int = 1
     advised_levels: tuple[Level | None, ...] = ()
     follows_others: bool = False
+    needs_gradients: bool = False
 
     @property
     def facts(self) -> MethodFacts:

@@ -183,11 +183,40 @@ def test_integers_can_follow() -> None:
         ("lora_recover:overall", "undoes the damage of earlier steps, and there are none"),
         ("round_to_nearest:overall:4+lora_recover:overall", "quantized weights can only be pruned"),
         (f"{HALF}+lora_recover:overall:rank=0", "invalid option rank=0"),
+        (
+            "dynamic_int8:attention+lora_recover:feed_forward",
+            "trains the model, and the kernels of 'dynamic_int8:attention' have no gradients: put it first",
+        ),
+        ("smoothquant:attention+lora_recover:feed_forward", "kernels of 'smoothquant:attention' have no gradients"),
         (f"{HALF}+lora_recover:overall:0.5", "takes no level"),
     ],
 )
 def test_recipes_that_cannot_work_are_refused(recipe, problem) -> None:
     assert any(problem in each for each in recipe_problems(parse_recipe(recipe), weight_map(make_llama())))
+
+
+def test_a_tied_head_is_trained_as_it_is_returned() -> None:
+    """On weights of its own: the embedding stays as it was."""
+    tied, apart = (wrap(make_llama(tied=True), make_tokenizer()) for _ in range(2))
+    head = apart.model.lm_head
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    apart.model.config.tie_word_embeddings = False
+    apart.model.all_tied_weights_keys, apart.model._tied_weights_keys = {}, {}
+    recipe = "l1_unstructured:feed_forward:0.6+lora_recover:head:steps=20:learning_rate=0.01"
+    found = [compress(each, recipe, calibration=calls(each)).model for each in (tied, apart)]
+    assert torch.equal(found[0].lm_head.weight, found[1].lm_head.weight)
+    assert not torch.equal(found[0].lm_head.weight, tied.model.lm_head.weight)
+    assert torch.equal(found[0].model.embed_tokens.weight, tied.model.model.embed_tokens.weight)
+
+
+def test_weights_stored_in_16_bits_stay_so() -> None:
+    loaded = llama()
+    recipe = parse_recipe("cast:overall+l1_unstructured:overall:0.5+lora_recover:overall:steps=2")
+    compressor = Compressor(loaded, calibration=calls(loaded))
+    found = compressor.compressed(recipe).weights.values()
+    assert {(weight.standalone().bits(), weight.values().dtype) for weight in found} == {(16, torch.bfloat16)}
+    with compressor.applied(recipe):
+        assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
 
 
 def test_it_needs_texts() -> None:

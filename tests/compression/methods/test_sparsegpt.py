@@ -134,6 +134,16 @@ def test_what_does_not_fit_is_refused(recipe, words) -> None:
     assert any(words in each for each in Compressor(loaded, calibration=[{}]).check(parse_recipe(recipe)))
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_weights_stored_in_16_bits_stay_so(name) -> None:
+    loaded = Loaded(make_architecture(name), tokenizer=None, family="decoder", name=name)
+    compressor = Compressor(loaded, calibration=[{"input_ids": torch.arange(3, 40).unsqueeze(0)}])
+    recipe = parse_recipe("cast:overall:dtype=float16+sparsegpt:overall:0.5")
+    assert {weight.values().dtype for weight in compressor.compressed(recipe).weights.values()} == {torch.float16}
+    with compressor.applied(recipe):
+        assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+
+
 @pytest.mark.parametrize(("name", "family"), [("gpt2", "decoder"), ("bert", "encoder"), ("t5", "encoder-decoder")])
 def test_models_of_each_family(name, family) -> None:
     """Stored either way round."""

@@ -223,11 +223,15 @@ def _why_refused(matrix: Matrix) -> str:
 def _order_problems(selections: Iterable[tuple[Step, Sequence[Matrix]]]) -> Iterator[str]:
     """Refuse steps that would change integers: once quantized, weights can only be zeroed at their scale."""
     quantized: dict[Matrix, Step] = {}
+    kernels: list[Step] = []
     for number, (step, selected) in enumerate(selections):
         declaration = load_method(step.method).declaration
         effect = declaration.effect
         if declaration.follows_others and not number:
             yield f"step '{step}' undoes the damage of earlier steps, and there are none: put it after another step"
+        if declaration.needs_gradients and kernels:
+            yield f"step '{step}' trains the model, and the kernels of '{kernels[0]}' have no gradients: put it first"
+        kernels += [step] if declaration.needs_kernel else []
         if effect != "zeroes":
             yield from _quantized_before(step, selected, quantized)
         if effect == "quantizes":

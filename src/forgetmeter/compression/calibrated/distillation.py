@@ -14,8 +14,9 @@ from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.calibrated.activations import Activations
 from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
-from forgetmeter.compression.forms.weight import DenseWeight
-from forgetmeter.compression.surgery.installation import installed, parameter_values
+from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.surgery.installation import installed, names_to_change, parameter_values, tied_heads
+from forgetmeter.models.roles.weight_map import names_of_shared
 
 _TOKENS_PER_STEP = 1024
 """Most tokens per step, or a single sequence: the predictions of a large vocabulary take most of the memory."""
@@ -39,8 +40,8 @@ class Training:
     seed: int
 
 
-def distilled(activations: Activations, units: Sequence[Unit], training: Training) -> Iterator[Tensor]:
-    """Train low-rank adapters of units, and yield each unit's new values, in its own shape and dtype.
+def distilled(activations: Activations, units: Sequence[Unit], training: Training) -> Iterator[Weight]:
+    """Train low-rank adapters of units, and yield each unit's new weight.
 
     The loss is the mean Kullback-Leibler divergence from the original's predictions, in nats per token, on the
     calibration texts with blanks (``Blanks``). Weights that are zero stay zero.
@@ -71,7 +72,9 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
             torch.nn.utils.clip_grad_norm_(trained, _LARGEST_NORM)
             optimizer.step()
     for adapter in adapters:
-        yield adapter.values().detach().contiguous()
+        with torch.no_grad():
+            weight = adapter.trained().weight
+        yield weight
 
 
 class _Adapter:
@@ -94,14 +97,10 @@ class _Adapter:
         self.down = torch.randn(*experts, rank, inputs, generator=random).mul_(inputs**-0.5).to(device)
         self.down.requires_grad_()
 
-    def values(self) -> Tensor:
-        """Return the unit's values, as stored."""
-        change = self._unit.turned(self.up @ self.down) * (self._values != 0)
-        return (self._values.float() + change).to(self._values.dtype)
-
     def trained(self) -> Unit:
         """Return the unit with its new values."""
-        return replace(self._unit, weight=DenseWeight(self.values()))
+        change = self._unit.turned(self.up @ self.down) * (self._values != 0)
+        return replace(self._unit, weight=self._unit.weight.rewritten(self._values.float() + change))
 
 
 def _loss(
@@ -111,12 +110,21 @@ def _loss(
     units: dict[str, list[Unit]] = {}
     for adapter in adapters:
         units.setdefault(adapter.name, []).append(adapter.trained())
+    heads = tied_heads(matrix for some in units.values() for unit in some for matrix in unit.matrices)
     call, asked = {name: ids.to(model.device) for name, ids in inputs.items()}, asked.to(model.device)
     with torch.no_grad():
         wanted = log_softmax(model(**call).logits[asked].float(), dim=-1)
     with installed(model, activations.earlier):
-        changed = {name: parameter_values(model.get_parameter(name).detach(), some) for name, some in units.items()}
-        logits = functional_call(model, changed, kwargs=call).logits[asked]
+        changed: dict[str, Tensor] = {}
+        shared = names_of_shared(model)
+        for name, some in units.items():
+            values = parameter_values(model.get_parameter(name).detach(), some)
+            names = names_to_change(shared, name, heads)
+            # A module that is part of several others has several names, too.
+            once = {id(model.get_submodule(each.rpartition(".")[0])): each for each in reversed(names)}
+            changed |= dict.fromkeys(once.values(), values)
+        # What shares a weight is told by names: a tied head that is trained leaves the embedding as it is.
+        logits = functional_call(model, changed, kwargs=call, tie_weights=False).logits[asked]
     return kl_div(log_softmax(logits.float(), dim=-1), wanted, log_target=True, reduction="batchmean")
 
 

@@ -40,6 +40,10 @@ class CastWeight(Weight):
         """Return a new 16-bit tensor with positive zeros where ``keep`` is false."""
         return CastWeight(self.stored.masked(keep))
 
+    def rewritten(self, values: Tensor) -> CastWeight:
+        """Return new values in the same 16-bit dtype."""
+        return CastWeight(DenseWeight(values.to(self.values().dtype).contiguous()))
+
     def bits(self) -> int:
         """Return 16."""
         return self.stored.bits()

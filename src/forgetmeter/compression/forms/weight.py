@@ -103,6 +103,13 @@ class Weight(Protocol):
         """Return the weight with its tensors in memory."""
         return self
 
+    def rewritten(self, values: Tensor) -> Weight:
+        """Return new values of the same shape as dense weights, in the dtype of the old ones."""
+        bare = self.standalone().loaded()
+        if bare is not self:
+            return bare.rewritten(values)
+        return DenseWeight(values.to(self.values().dtype).contiguous())
+
     def parameter(self, dtype: torch.dtype) -> Tensor:
         """Return the tensor that replaces a whole parameter of a dtype."""
         return self.values().to(dtype)

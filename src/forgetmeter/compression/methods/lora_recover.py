@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from forgetmeter.compression.applying.unit import Unit
 from forgetmeter.compression.calibrated.distillation import Training, distilled
-from forgetmeter.compression.forms.weight import DenseWeight, Weight
+from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import ActivationsMethod, AtLevel, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
@@ -24,7 +24,7 @@ class Recovery(ActivationsMethod):
         training = Training(int(options["rank"]), int(options["steps"]), float(options["learning_rate"]), seed=seed)
 
         def at_level(level: Level | None) -> Iterator[Weight]:  # noqa: ARG001
-            yield from map(DenseWeight, distilled(activations, units, training))
+            yield from distilled(activations, units, training)
 
         return at_level
 
@@ -43,5 +43,7 @@ METHOD = Recovery(
         effect="rewrites",
         phrase="recovered",
         follows_others=True,
+        needs_gradients=True,
+        revision=2,
     ),
 )

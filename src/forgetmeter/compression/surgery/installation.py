@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -42,16 +42,11 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
     """
     dropped = dropped_among(weights)
     left = [(matrix, weight) for matrix, weight in weights.items() if not weight.is_dropped]
-    shared = names_of_shared(model)
-    heads = {matrix.parameter for matrix in weights if matrix.tied_to is not None}
+    shared, heads = names_of_shared(model), tied_heads(weights)
     with ExitStack() as undoing:
         for parameter, of_parameter in groupby(joined(left), key=lambda unit: unit.parameter):
             units = list(of_parameter)
-            # The other names of a tied head are those of embeddings.
-            is_tied = any(matrix.tied_to is not None for unit in units for matrix in unit.matrices)
-            others = () if is_tied else shared.get(parameter, ())
-            names = [parameter, *(name for name in others if name not in {parameter, *heads})]
-            undoing.callback(_install_parameter(model, names, units))
+            undoing.callback(_install_parameter(model, names_to_change(shared, parameter, heads), units))
         for matrix in weights:
             if matrix.tied_to is not None:
                 undoing.callback(declare_untied(model, matrix))
@@ -60,6 +55,23 @@ def install(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Undo:
             undoing.callback(drop_blocks(model, dropped))
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
+
+
+def tied_heads(matrices: Iterable[Matrix]) -> frozenset[str]:
+    """Return the parameters of heads among some matrices that are tied to an embedding."""
+    return frozenset(matrix.parameter for matrix in matrices if matrix.tied_to is not None)
+
+
+def names_to_change(shared: Mapping[str, Sequence[str]], parameter: str, heads: Set[str]) -> list[str]:
+    """Return the names of a parameter and of all layers that share it, which its new weights replace.
+
+    Args:
+        shared: All names of each parameter that has several.
+        parameter: The parameter's name.
+        heads: Tied heads that get weights of their own; they leave the embedding as it is, and it leaves them.
+    """
+    others = () if parameter in heads else shared.get(parameter, ())
+    return [parameter, *(name for name in others if name not in {parameter, *heads})]
 
 
 @contextmanager
