@@ -82,3 +82,31 @@ def test_content_is_compared_only_if_a_stamp_differs(model: Path, monkeypatch: p
     with pytest.raises(UserError, match="its files changed"):
         location.refuse_changed()
     assert read == [model]
+
+
+class WhileReading(Progress):
+    """Does something once, as soon as the first cell is started."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do: list[Callable[[], object]] = [do]
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        while self._do:
+            self._do.pop()()
+
+
+def test_weights_that_are_overwritten_while_they_are_read_are_noticed(
+    facts: dict[str, Any], model: Path, tmp_path: Path
+) -> None:
+    """Weights may be mapped to the file, so that what is written there is what is computed with."""
+    file, whole = model / "model.safetensors", (model / "model.safetensors").read_bytes()
+    make_llama(seed=1).save_pretrained(tmp_path / "other")
+    other = (tmp_path / "other" / "model.safetensors").read_bytes()
+    finished = run(facts, progress=WhileReading(lambda: file.write_bytes(other)))
+    assert len(finished.failures) == 2
+    assert answers(facts["output"]) == []
+    # Even if the file is what it was when its content is next looked at.
+    file.write_bytes(whole)
+    again = run(facts, progress=WhileReading(lambda: (file.write_bytes(other), file.write_bytes(whole))))
+    assert len(again.failures) == 2
+    assert run(facts).failures == ()

@@ -23,7 +23,8 @@ SOURCE = "source.json"
 _NOTES = (SOURCE, "fetched.json")
 _MODEL = re.compile(r"[0-9a-f]{16}-\d+(?P<header>-header)?")
 _HASH = re.compile(r"[0-9a-f]{16}")
-_UNFINISHED = ".tmp-"
+UNFINISHED = ".tmp-"
+"""What the names of folders begin with that are not complete, or no longer used."""
 
 _held: list[int] = []
 
@@ -82,7 +83,7 @@ def remove(entry: CacheEntry) -> bool:
         if fcntl is not None:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Under its name, a folder is either complete or absent.
-        shutil.rmtree(entry.path.rename(entry.path.with_name(f"{_UNFINISHED}{entry.path.name}-{os.getpid()}")))
+        shutil.rmtree(entry.path.rename(entry.path.with_name(f"{UNFINISHED}{entry.path.name}-{os.getpid()}")))
     except BlockingIOError:
         return False
     finally:
@@ -95,7 +96,7 @@ def _places() -> Iterator[tuple[Path, str]]:
     for path in _inside(models):
         if match := _MODEL.fullmatch(path.name):
             yield path, "header of a model" if match["header"] else "converted model"
-        elif path.name.startswith(_UNFINISHED):
+        elif path.name.startswith(UNFINISHED):
             yield path, "unfinished conversion"
     for path in _inside(data):
         if any((path / note).is_file() for note in _NOTES):

@@ -28,6 +28,7 @@ from forgetmeter.executors.executor import CellUnit, Progress, Read, Work
 from forgetmeter.executors.stopping import Stopping
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
+from forgetmeter.models.location import Stamps
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Task, is_compared, judged
 from forgetmeter.records.noise import Noise, noise_between
@@ -106,6 +107,7 @@ class LocalExecutor:
         loaded = load(work.checkpoints[model], dtype=evaluation.dtype, device=evaluation.device)
         # Answers are stored under the identity of the files that were checked.
         work.checkpoints[model].location.refuse_changed()
+        stamps = work.checkpoints[model].location.stamps_now()
         cells = [cell for cell in work.cells if cell.variant.source == model]
         with threads_for(loaded.model):
             facts: dict[str, float | str] = {"load_seconds": time.perf_counter() - start, "family": loaded.family}
@@ -113,7 +115,7 @@ class LocalExecutor:
                 facts["parameters"] = sum(each.numel() for each in loaded.model.parameters())
             if evaluation.profile:
                 facts["product_rate"] = product_rate(loaded.model.dtype, loaded.model.device)
-            yield _ModelWork(work, progress, loaded, cells, processes=self._processes, facts=facts)
+            yield _ModelWork(work, progress, loaded, cells, processes=self._processes, facts=facts, stamps=stamps)
 
 
 def by_variant(cells: Iterable[Cell]) -> list[list[Cell]]:
@@ -169,6 +171,9 @@ class _CellWork:
         """Return what scores a cell."""
         raise NotImplementedError
 
+    def _check_unchanged(self) -> None:
+        """Check that what was loaded is still what the answers are stored under."""
+
     @contextmanager
     def _stored_if_failed(self, cells: Sequence[Cell]) -> Iterator[None]:
         try:
@@ -220,6 +225,7 @@ class _CellWork:
             # Another process has asked all items meanwhile.
             self._progress.cell_kept(cell)
             return
+        self._check_unchanged()
         work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=facts.seconds)
@@ -280,9 +286,11 @@ class _ModelWork(_CellWork):
         *,
         processes: int,
         facts: Mapping[str, float | str],
+        stamps: Stamps,
     ) -> None:
         super().__init__(work, progress)
-        self._loaded = loaded
+        self._loaded, self._stamps = loaded, stamps
+        self._location = work.checkpoints[cells[0].variant.source].location
         # Stored with the first variant.
         self._facts = facts
         self._dropped: set[Block] = set()
@@ -296,6 +304,18 @@ class _ModelWork(_CellWork):
         self._engines = {self._own.shared: self._own}
         self._installed_engine = self._own
         self._comparisons = Comparisons(work, loaded, cells)
+
+    def _check_unchanged(self) -> None:
+        """Check that the model's files, to which its weights may be mapped, are as they were when it was loaded.
+
+        Raises:
+            UserError: They are not.
+        """
+        if self._location.stamps_now() != self._stamps:
+            raise UserError(
+                f"model '{self._location.reference}': its files changed while it was evaluated; these answers may be "
+                "those of another model, so they were not stored"
+            )
 
     def _reusable(self, cells: Sequence[Cell]) -> ReusedStates | None:
         """Return where to keep states between blocks; ``None`` if every recipe changes the first block."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -14,9 +13,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from forgetmeter.basics.cache_folder import cache_folder
-from forgetmeter.basics.file_digest import sha256_of
 from forgetmeter.errors import UserError
+from forgetmeter.models.files.file_hash import file_hash, short_hash
 from forgetmeter.models.files.model_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -33,7 +31,6 @@ from forgetmeter.specs.model_reference import FORMS, ModelReference, engine_of, 
 
 _CONVERSION = 3
 """Part of a GGUF model's identity: increase it whenever conversion yields a different model or tokenizer."""
-_IDENTITY_LENGTH = 16
 _OF_BASE = ("base_model_name_or_path", "revision")
 """Settings of an adapter that say where its base model is."""
 _PARTS = (
@@ -52,6 +49,10 @@ _ORDINARY = re.compile(
     r"added_tokens\.json|config\.json|merges\.txt|model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json|"
     r"special_tokens_map\.json|tokenizer\.json|tokenizer\.model|tokenizer_config\.json|vocab\.json"
 )
+
+
+Stamps = tuple[tuple[str, int, int, int], ...]
+"""Name, size, and times of change of content and status in nanoseconds, of each file."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,29 @@ class Location:
         if self.base is None:
             return self._own_identity
         settings = {key: said for key, said in raw_config(self.path, ADAPTER_CONFIG).items() if key not in _OF_BASE}
-        return _hash([self.base.identity, self._own_identity, json.dumps(settings, sort_keys=True)])
+        return short_hash([self.base.identity, self._own_identity, json.dumps(settings, sort_keys=True)])
 
     @cached_property
-    def stamps(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, size and time of change of each file, when they were first asked for."""
+    def stamps(self) -> Stamps:
+        """Name, size and times of change of each file, when they were first asked for."""
+        return self.stamps_now()
+
+    def stamps_now(self) -> Stamps:
+        """Return name, size and times of change of each file."""
         own = _stamps(self.path)
-        return own if self.base is None else self.base.stamps + own
+        return own if self.base is None else self.base.stamps_now() + own
 
     def refuse_changed(self) -> None:
         """Check that the model's files still have the content that ``identity`` was computed from.
 
-        Only files whose size or time of change differs are read again.
+        Only files whose size or times of change differ are read again.
 
         Raises:
             UserError: They do not.
         """
-        now = Location(self.reference, self.path, self.base and replace(self.base))
-        if self.reference.source in ("hub", "engine") or now.stamps == self.stamps:
+        if self.reference.source in ("hub", "engine") or self.stamps_now() == self.stamps:
             return
+        now = Location(self.reference, self.path, self.base and replace(self.base))
         with suppress(OSError):
             if now.identity == self.identity:
                 return
@@ -104,15 +109,15 @@ class Location:
     def _own_identity(self) -> str:
         _ = self.stamps
         if self.reference.source == "hub":
-            return _hash([self.path.name])
+            return short_hash([self.path.name])
         if self.reference.source == "engine":
             name, arguments = engine_of(self.reference)
             contents = {key: _content(path) for key, path in _named_files(self.reference).items()}
-            return _hash([name, *(f"{key}={value}" for key, value in {**arguments, **contents}.items())])
+            return short_hash([name, *(f"{key}={value}" for key, value in {**arguments, **contents}.items())])
         if self.path.is_dir():
             return _content(self.path)
         revision = [TOKENS_REVISION] if has_revised_tokens(self.path) else []
-        return _hash([_file_hash(self.path), str(_CONVERSION), *revision])
+        return short_hash([file_hash(self.path), str(_CONVERSION), *revision])
 
     @cached_property
     def headers(self) -> tuple[TensorHeader, ...]:
@@ -125,22 +130,22 @@ class Location:
         return tensor_headers(sorted(self.path.glob("*.safetensors")))
 
 
-def _stamps(path: Path) -> tuple[tuple[str, int, int], ...]:
+def _stamps(path: Path) -> Stamps:
     parts = (file for pattern in _PARTS for file in path.glob(pattern)) if path.is_dir() else (path,)
     found = ((file.name, file.stat()) for file in sorted(set(parts)) if file.is_file())
-    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in found)
+    return tuple((name, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for name, status in found)
 
 
 def _content(path: Path) -> str:
     """Return the hash of a file, or of the files of a model's folder."""
     if path.is_file():
-        return _file_hash(path)
+        return file_hash(path)
     files = sorted({file for pattern in _PARTS for file in path.glob(pattern) if file.is_file()})
     # Earlier releases hashed no names: ordinary folders, where their order implies them, keep their identity.
     is_ordinary = {file.name for file in files} >= _TOKENIZER
-    return _hash(
+    return short_hash(
         [
-            _file_hash(file) if is_ordinary and _ORDINARY.fullmatch(file.name) else f"{file.name} {_file_hash(file)}"
+            file_hash(file) if is_ordinary and _ORDINARY.fullmatch(file.name) else f"{file.name} {file_hash(file)}"
             for file in files
         ]
         + _written_otherwise(path)
@@ -385,23 +390,3 @@ def _on_hub(reference: ModelReference, *, is_fetched: bool = True) -> Path:
             f"check the name and the network, or use another form: {FORMS}"
         ) from error
     return Path(folder)
-
-
-def _hash(texts: list[str]) -> str:
-    # Names of files need not be UTF-8.
-    return hashlib.sha256("\n".join(texts).encode(errors="surrogateescape")).hexdigest()[:_IDENTITY_LENGTH]
-
-
-def _file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, cached by path, size and times of change because weights are large."""
-    status = path.stat()
-    key = _hash([str(path.resolve()), str(status.st_size), str(status.st_mtime_ns), str(status.st_ctime_ns)])
-    remembered = cache_folder() / "hashes" / key
-    if remembered.is_file() and len(text := remembered.read_text()) == hashlib.sha256().digest_size * 2:
-        return text
-    digest = sha256_of(path)
-    with suppress(OSError):
-        # Without a cache, it is computed again next time.
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(digest)
-    return digest

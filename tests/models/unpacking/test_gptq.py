@@ -266,6 +266,19 @@ def test_other_layouts_are_refused(settings: dict[str, Any], says: str, checkpoi
     assert f"is quantized by {says}" in str(error.value)
 
 
+def test_a_damaged_conversion_is_made_again(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path / "cache"))
+    expected = {name: value.clone() for name, value in load(checkpoint).model.state_dict().items()}
+    (file,) = (tmp_path / "cache" / "models").glob("*/*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 64
+    file.write_bytes(content)
+    found = load(checkpoint).model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert bytearray(file.read_bytes()) != content
+    assert not list((tmp_path / "cache" / "models").glob(".tmp-*"))
+
+
 def test_a_checkpoint_is_unpacked_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(checkpoint)
     assert open_checkpoint(checkpoint).is_converted

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from forgetmeter.basics.cache_folder import SOURCE, cache_folder, use
+from forgetmeter.basics.cache_folder import SOURCE, UNFINISHED, cache_folder, use
+from forgetmeter.basics.file_digest import sha256_of
 from forgetmeter.errors import UserError, one_line
+from forgetmeter.models.files.file_hash import file_hash
+
+_DIGESTS = "sha256"
 
 
 def cached_folder(name: str) -> Path:
@@ -20,15 +24,17 @@ def cached_folder(name: str) -> Path:
 
 
 def filled(folder: Path, source: Path, fill: Callable[[Path], None]) -> Path:
-    """Return a cached folder; fill it from its source if it is missing.
+    """Return a cached folder; fill it from its source if it is missing, or if its files are not as they were written.
 
     Raises:
         UserError: The cache folder is not writable, or ``fill`` raises it.
     """
-    if folder.is_dir():
-        use(folder)
-        return folder
     try:
+        if folder.is_dir():
+            use(folder)
+            if _is_intact(folder):
+                return folder
+            shutil.rmtree(folder.rename(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent)))
         _fill(folder, source, fill)
     except (OSError, SafetensorError) as error:
         raise UserError(
@@ -37,13 +43,24 @@ def filled(folder: Path, source: Path, fill: Callable[[Path], None]) -> Path:
     return folder
 
 
+def _is_intact(folder: Path) -> bool:
+    """Whether a folder's files have the digests that were noted; earlier versions noted none."""
+    try:
+        noted = json.loads((folder / SOURCE).read_text(encoding="utf-8")).get(_DIGESTS, {})
+        return all(file_hash(folder / name) == digest for name, digest in noted.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def _fill(folder: Path, source: Path, fill: Callable[[Path], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
         use(aside)
         fill(aside)
-        (aside / SOURCE).write_text(json.dumps({"source": str(source.resolve())}), encoding="utf-8")
+        digests = {file.name: sha256_of(file) for file in sorted(aside.iterdir()) if file.is_file()}
+        note = {"source": str(source.resolve()), _DIGESTS: digests}
+        (aside / SOURCE).write_text(json.dumps(note), encoding="utf-8")
         try:
             aside.rename(folder)
         except OSError:

@@ -1,0 +1,34 @@
+"""Hashes of files, remembered in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from forgetmeter.basics.cache_folder import cache_folder
+from forgetmeter.basics.file_digest import sha256_of
+
+_LENGTH = 16
+
+
+def short_hash(texts: Iterable[str]) -> str:
+    """Return the first 16 hexadecimal digits of a SHA-256 of texts."""
+    # Names of files need not be UTF-8.
+    return hashlib.sha256("\n".join(texts).encode(errors="surrogateescape")).hexdigest()[:_LENGTH]
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, cached by path, size and times of change because weights are large."""
+    status = path.stat()
+    key = short_hash([str(path.resolve()), str(status.st_size), str(status.st_mtime_ns), str(status.st_ctime_ns)])
+    remembered = cache_folder() / "hashes" / key
+    if remembered.is_file() and len(text := remembered.read_text()) == hashlib.sha256().digest_size * 2:
+        return text
+    digest = sha256_of(path)
+    with suppress(OSError):
+        # Without a cache, it is computed again next time.
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        remembered.write_text(digest)
+    return digest
