@@ -51,9 +51,9 @@ Which checkpoints of other tools can be compared, and how they are read. `python
 tiny random model in each format, with the library that owns the format (compressed-tensors, torchao, gguf) or else in
 the published layout, and reads it. The tests check every row.
 
-- **Read as**: *unpacked* means that the stored weights are converted to plain numbers and the model is run with those,
-  so recipes can be applied to them. *Kernel* means that the library that owns the format runs the model. *Plain*
-  weights are used as stored.
+- **Read as**: *unpacked* means that the stored weights are converted to floating-point numbers and the model is run
+  with those, so recipes can be applied to them. *Kernel* means that the library that owns the format runs the model.
+  *Plain* weights are used as stored.
 - **Needs**: the package to install for this format, beyond forgetmeter's own requirements.
 - **Logits**: the largest difference between the model's logits and those of the same weights in plain float32. *Equal*
   means at most 0.00001. Formats whose kernels also round activations differ; so does compressed-tensors' NVFP4, whose

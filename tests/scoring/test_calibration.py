@@ -96,7 +96,7 @@ def test_the_digest_is_that_of_the_text(text) -> None:
 
 
 def test_texts_that_do_not_suffice(llama, text, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has [\d,]+ tokens of llama, and 900 sequences of 50 tokens need 45,000"):
+    with pytest.raises(UserError, match=r"tokens as llama splits it, and 900 sequences of 50 tokens need 45,000"):
         calibration_calls(llama, CalibrationSettings(text, 900, 50))
     with pytest.raises(UserError, match="cannot be read"):
         calibration_calls(llama, CalibrationSettings(str(tmp_path / "none.txt")))

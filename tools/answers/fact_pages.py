@@ -132,7 +132,7 @@ def which_facts(models: Sequence[Subject]) -> Page:
             ["", *labels],
             [[fate, *(points(fates[label].get(fate), signed=False) for label in labels)] for fate in FATES],
         ),
-        "## What a short training brings back",
+        "## What a short training run brings back",
         paragraph(
             """[`lora_recover`](../decisions/046-recovery.md) follows: 200 steps of distillation on statements of
             128 other facts. In percent of the facts forgotten before it, without those 128: *returned* are right

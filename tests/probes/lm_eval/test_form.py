@@ -75,5 +75,5 @@ def test_the_form_does_not_depend_on_the_limit_and_is_seen_in_large_data(
     task_of(tmp_path, documents, CHOOSING + PROMPT + "doc_to_target: '{{one}}'\n", monkeypatch)
     found = lm_eval_task.LmEvalTask("own", limit=3).items
     assert [item.problem for item in found] == [OTHER_FORM, OTHER_FORM, None]
-    with pytest.raises(UserError, match=f"2 documents tried, none is valid .{OTHER_FORM}"):
+    with pytest.raises(UserError, match=f"2 documents tried, none of them valid .{OTHER_FORM}"):
         lm_eval_task.LmEvalTask("own", limit=2)
