@@ -516,6 +516,22 @@ def test_a_run_interrupted_while_it_gains_cells_resumes(study: dict[str, Any], t
     assert outcomes(study["output"]) == outcomes(undisturbed["output"])
 
 
+def test_two_studies_that_extend_a_run_at_the_same_moment_do_not_both_succeed(study: dict[str, Any]) -> None:
+    """Both read the list of variants before either has written its own."""
+    run({**study, "recipes": RECIPES[:1]})
+    path = Path(study["output"]) / "study.json"
+    before = path.read_text()
+
+    class Overtaken(Progress):
+        def cell_started(self, cell: Cell, *, items: int) -> None:
+            # As the other study would write it, here without its own variant.
+            path.write_text(before)
+
+    with pytest.raises(UserError, match="at the same moment, so it does not list 1 variant of this one, whose answers"):
+        run({**study, "recipes": RECIPES[:2]}, progress=Overtaken())
+    assert run({**study, "recipes": RECIPES[:2]}).computed == 0
+
+
 def test_an_extended_run_may_not_differ_otherwise(study: dict[str, Any]) -> None:
     run(first(study))
     before = Path(study["output"], "study.json").read_bytes()

@@ -23,6 +23,7 @@ from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared
+from forgetmeter.runs.agreement import names_of
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.calibration import calibration_calls
@@ -146,7 +147,23 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> in
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, checked.engines)
     executor.execute(work, progress)
     _check_stored(to_score, work, type(executor).__name__)
+    _check_listed(checked)
     return len(to_score)
+
+
+def _check_listed(checked: CheckedStudy) -> None:
+    """Check that the run lists the study's variants: another study may have extended it at the same moment.
+
+    Raises:
+        UserError: It does not.
+    """
+    missing = names_of(checked.document).keys() - names_of(checked.store.read_study().document).keys()
+    if missing:
+        raise UserError(
+            f"another study extended the run at '{checked.store.location}' at the same moment, so it does not list "
+            f"{counted(len(missing), 'variant')} of this one, whose answers are stored; repeat the command with the "
+            "models, recipes and tasks of both studies"
+        )
 
 
 def _check_stored(cells: Sequence[Cell], work: Work, executor: str) -> None:
