@@ -3,7 +3,7 @@
 The checkpoints are packed by ``packed_checkpoints`` from the definition of AutoGPTQ's layout, not by the package.
 
 Covers ``models.unpacking.conversion``, ``models.unpacking.layout``, ``models.unpacking.layouts``,
-``models.unpacking.plain_tensor`` and ``models.files.cached_folder``.
+``models.unpacking.plain_tensor``, ``models.files.cached_folder`` and ``models.files.file_hash``.
 """
 
 from __future__ import annotations
