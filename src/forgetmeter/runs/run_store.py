@@ -163,6 +163,10 @@ class RunStore:
         """
         return StudyRecord(self._read_document())
 
+    def unlisted(self, study: Mapping[str, Any]) -> int:
+        """Return how many variants of a study the run does not list."""
+        return len(names_of(study).keys() - names_of(self._read_document()).keys())
+
     def _read_document(self) -> dict[str, Any]:
         if not self.folder.exists(layout.STUDY):
             raise UserError(

@@ -23,7 +23,6 @@ from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared
-from forgetmeter.runs.agreement import names_of
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.calibration import calibration_calls
@@ -157,11 +156,11 @@ def _check_listed(checked: CheckedStudy) -> None:
     Raises:
         UserError: It does not.
     """
-    missing = names_of(checked.document).keys() - names_of(checked.store.read_study().document).keys()
+    missing = checked.store.unlisted(checked.document)
     if missing:
         raise UserError(
             f"another study extended the run at '{checked.store.location}' at the same moment, so it does not list "
-            f"{counted(len(missing), 'variant')} of this one, whose answers are stored; repeat the command with the "
+            f"{counted(missing, 'variant')} of this one, whose answers are stored; repeat the command with the "
             "models, recipes and tasks of both studies"
         )
 
