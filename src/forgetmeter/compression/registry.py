@@ -97,6 +97,11 @@ def drops_blocks(recipe: Recipe) -> bool:
     return any(load_method(step.method).declaration.kind == "blocks" for step in recipe.steps)
 
 
+def rounds_activations(recipe: Recipe) -> bool:
+    """Return whether a recipe's layers round activations, so that texts share less than those of the baseline."""
+    return any(load_method(step.method).declaration.rounds_activations for step in recipe.steps)
+
+
 def packing_methods() -> Iterator[str]:
     """Yield the methods whose weights a checkpoint can store as packed integers; broken plug-ins are left out."""
     for name in METHODS.entries():

@@ -18,7 +18,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.basics.processor import processor_name
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.compression.forms.weight import dropped_among
-from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.registry import rounds_activations
 from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
@@ -328,7 +328,7 @@ class _ModelWork(_CellWork):
         self._unchanged = {
             each: unchanged_blocks(self._compressor.changed(each.recipe), self._blocks)
             for each in variants
-            if not _is_read_apart(each)
+            if not rounds_activations(each.recipe)
         }
         reusing = {number for each, number in self._unchanged.items() if each.recipe.steps} - {0}
         if not reusing:
@@ -369,7 +369,7 @@ class _ModelWork(_CellWork):
             yield
 
     def _engine_of_installed(self, variant: Variant) -> Engine:
-        if not _is_read_apart(variant):
+        if not rounds_activations(variant.recipe):
             return self._own
         engine = Engine(self._loaded, batch_tokens=self._work.evaluation.batch_tokens)
         if engine.sharing.level == "alone" != self._own.sharing.level:
@@ -422,11 +422,6 @@ class _EngineWork(_CellWork):
 
     def _engine(self, cell: Cell) -> Scoring:  # noqa: ARG002 - it answers all
         return self._external
-
-
-def _is_read_apart(variant: Variant) -> bool:
-    """Whether activations are rounded, so that texts are read in batches that differ from the baseline's."""
-    return any(load_method(step.method).declaration.rounds_activations for step in variant.recipe.steps)
 
 
 def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import ceil
 
-from forgetmeter.compression.registry import load_method
+from forgetmeter.compression.registry import rounds_activations
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.cell import Cell
@@ -31,8 +31,7 @@ def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cel
     found: dict[tuple[ModelReference, str, bool], int] = {}
     tokens = {}
     for cell in checked.to_score():
-        steps = cell.variant.recipe.steps
-        is_apart = any(load_method(step.method).declaration.rounds_activations for step in steps)
+        is_apart = rounds_activations(cell.variant.recipe)
         key = (cell.variant.source, cell.task, is_apart)
         if key not in found:
             checkpoint = checked.checkpoints.get(cell.variant.source)

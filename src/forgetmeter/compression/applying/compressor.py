@@ -223,5 +223,5 @@ def compress(loaded: Loaded, recipe: Recipe | str, *, seed: int = 0, calibration
         return replace(loaded, model=copy.deepcopy(loaded.model))
     compressor = Compressor(loaded, seed=seed, calibration=calibration)
     with compressor.applied(recipe):
-        # Copied last: calibration needs memory of its own, so that tensors that no method changed are not shared.
+        # Copied last, because calibration needs memory of its own. Tensors that no method changed are not shared.
         return replace(loaded, model=copy.deepcopy(loaded.model), name=f"{loaded.name}+{recipe}")

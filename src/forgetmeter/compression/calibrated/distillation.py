@@ -15,7 +15,13 @@ from forgetmeter.compression.calibrated.activations import Activations
 from forgetmeter.compression.calibrated.blanks import Blanks
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import Weight
-from forgetmeter.compression.surgery.installation import installed, names_to_change, parameter_values, tied_heads
+from forgetmeter.compression.surgery.installation import (
+    installed,
+    name_in_each_module,
+    names_to_change,
+    parameter_values,
+    tied_heads,
+)
 from forgetmeter.models.roles.weight_map import names_of_shared
 
 _TOKENS_PER_STEP = 1024
@@ -56,6 +62,7 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
     """
     random = Generator().manual_seed(training.seed)
     adapters = [_Adapter(unit, training.rank, random, activations) for unit in units]
+    names = _names(activations, adapters)
     trained = [factor for adapter in adapters for factor in (adapter.up, adapter.down)]
     with torch.inference_mode(mode=False), torch.enable_grad():
         optimizer = torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=0.0)
@@ -64,7 +71,7 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
         for step in range(training.steps):
             for group in optimizer.param_groups:
                 group["lr"] = training.learning_rate * (1 - step / training.steps)
-            loss = _loss(activations, adapters, *blanks.put_in(next(batches), random))
+            loss = _loss(activations, adapters, names, *blanks.put_in(next(batches), random))
             if not bool(loss.isfinite()):
                 raise UnusableWeightError(f"cannot be trained: the loss of step {step + 1} is {loss.item()}")
             for factor, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
@@ -82,12 +89,13 @@ class _Adapter:
 
     Attributes:
         name: The parameter's name in the model.
+        matrices: The matrices of the unit.
         up: ``(…, output units, rank)``, zero at first; float32.
         down: ``(…, rank, input units)``, random; float32.
     """
 
     def __init__(self, unit: Unit, rank: int, random: Generator, activations: Activations) -> None:
-        self._unit = unit
+        self._unit, self.matrices = unit, unit.matrices
         self.name = f"{activations.module_of(unit)}.{unit.parameter.rpartition('.')[2]}"
         # What inference mode made could not be saved for the gradients.
         self._values = unit.weight.values().clone()
@@ -103,27 +111,37 @@ class _Adapter:
         return replace(self._unit, weight=self._unit.weight.rewritten(self._values.float() + change))
 
 
+def _names(activations: Activations, adapters: Sequence[_Adapter]) -> dict[str, list[str]]:
+    """Return the names under which each trained parameter is replaced, one for each module that holds it."""
+    model = activations.model
+    heads = tied_heads(matrix for adapter in adapters for matrix in adapter.matrices)
+    with installed(model, activations.earlier):
+        shared = names_of_shared(model)
+        return {
+            each.name: [*name_in_each_module(model, names_to_change(shared, each.name, heads)).values()]
+            for each in adapters
+        }
+
+
 def _loss(
-    activations: Activations, adapters: Sequence[_Adapter], inputs: Mapping[str, Tensor], asked: Tensor
+    activations: Activations,
+    adapters: Sequence[_Adapter],
+    names: Mapping[str, Sequence[str]],
+    inputs: Mapping[str, Tensor],
+    asked: Tensor,
 ) -> Tensor:
     model = activations.model
     units: dict[str, list[Unit]] = {}
     for adapter in adapters:
         units.setdefault(adapter.name, []).append(adapter.trained())
-    heads = tied_heads(matrix for some in units.values() for unit in some for matrix in unit.matrices)
     call, asked = {name: ids.to(model.device) for name, ids in inputs.items()}, asked.to(model.device)
     with torch.no_grad():
         wanted = log_softmax(model(**call).logits[asked].float(), dim=-1)
     with installed(model, activations.earlier):
         changed: dict[str, Tensor] = {}
-        shared = names_of_shared(model)
         for name, some in units.items():
-            values = parameter_values(model.get_parameter(name).detach(), some)
-            names = names_to_change(shared, name, heads)
-            # A module that is part of several others has several names, too.
-            once = {id(model.get_submodule(each.rpartition(".")[0])): each for each in reversed(names)}
-            changed |= dict.fromkeys(once.values(), values)
-        # What shares a weight is told by names: a tied head that is trained leaves the embedding as it is.
+            changed |= dict.fromkeys(names[name], parameter_values(model.get_parameter(name).detach(), some))
+        # The names say which layers share a weight: a tied head that is trained leaves the embedding as it is.
         logits = functional_call(model, changed, kwargs=call, tie_weights=False).logits[asked]
     return kl_div(log_softmax(logits.float(), dim=-1), wanted, log_target=True, reduction="batchmean")
 

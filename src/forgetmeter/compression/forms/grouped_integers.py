@@ -31,7 +31,7 @@ class GroupedIntegers(ScaledIntegers):
         return True
 
     def has_groups_of(self, other: Weight) -> bool:
-        """Whether another weight of this form has as many groups, and has zero points if this one does."""
+        """Whether another weight of this form has as many groups, and zero points if and only if this one has."""
         return (
             isinstance(other, type(self))
             and other.input_axis == self.input_axis

@@ -74,6 +74,11 @@ def names_to_change(shared: Mapping[str, Sequence[str]], parameter: str, heads: 
     return [parameter, *(name for name in others if name not in {parameter, *heads})]
 
 
+def name_in_each_module(model: PreTrainedModel, names: Sequence[str]) -> dict[nn.Module, str]:
+    """Return the first name of a parameter in each module that holds it; a module may be part of several others."""
+    return {model.get_submodule(name.rpartition(".")[0]): name for name in reversed(names)}
+
+
 @contextmanager
 def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Iterator[None]:
     """Install weights for the duration of a ``with`` block."""
@@ -86,15 +91,14 @@ def installed(model: PreTrainedModel, weights: Mapping[Matrix, Weight]) -> Itera
 
 def _install_parameter(model: PreTrainedModel, names: Sequence[str], units: Sequence[Unit]) -> Undo:
     """Install weights in a parameter with these names."""
-    places = [(model.get_submodule(name.rpartition(".")[0]), name) for name in names]
-    # A module that is part of several others has several names, too.
-    modules = {id(module): (module, name) for module, name in reversed(places)}
+    modules = name_in_each_module(model, names)
     with ExitStack() as undoing:
         if any(unit.weight.has_layer for unit in units):
             is_expert = units[0].matrices[0].form in ("tensor", "transposed")
-            for module, name in modules.values():
+            for module, name in modules.items():
                 new = (_with_experts if is_expert else _with_layer)(module, name, units)
-                at = [other.rpartition(".")[0] for each, other in places if each is module]
+                paths = (other.rpartition(".")[0] for other in names)
+                at = [path for path in paths if model.get_submodule(path) is module]
                 undoing.callback(_exchange(model, at, new))
             return undoing.pop_all().close
         old = model.get_parameter(names[0])
@@ -103,7 +107,7 @@ def _install_parameter(model: PreTrainedModel, names: Sequence[str], units: Sequ
             shapes = f"shape {tuple(old.shape)}, the new weights {tuple(values.shape)}"
             raise ValueError(f"{names[0]} has {shapes}")
         new = nn.Parameter(values, requires_grad=False)
-        for module, name in modules.values():
+        for module, name in modules.items():
             key = name.rpartition(".")[2]
             setattr(module, key, new)
             undoing.callback(setattr, module, key, old)

@@ -33,6 +33,7 @@ _WITHOUT_EFFECT = (
 _MODELS = ("gpt2", "llama", "gemma4")
 """Kinds of vocabularies for which transformers reads all settings that change tokens; it ignores the normalizer of
 T5's."""
+_IGNORED = "specifies tokenizer.ggml.{}, which transformers ignores, so texts would be tokenized differently"
 _IDS = ("bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id")
 _CONTROL, _USER_DEFINED = 3, 4
 
@@ -78,9 +79,7 @@ def apply_vocabulary(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, An
         The problem, as the end of a sentence; ``None`` if there is none.
     """
     if (problem := next(_unread(stated), None)) is not None:
-        return (
-            f"specifies tokenizer.ggml.{problem}, which transformers ignores, so texts would be tokenized differently"
-        )
+        return _IGNORED.format(problem)
     if stated.get("model") == "gpt2":
         _spell_added_tokens(tokenizer, stated)
         if problem := _apply_word_rules(tokenizer, stated):
@@ -105,10 +104,7 @@ def _apply_flags(tokenizer: PreTrainedTokenizerBase, stated: Mapping[str, Any]) 
     backend: Any = tokenizer.backend_tokenizer
     spaced = stated.get("add_space_prefix", _adds_space(backend))
     if spaced and not _adds_space(backend):
-        return (
-            "specifies tokenizer.ggml.add_space_prefix = True, which transformers ignores, so texts would be tokenized "
-            "differently"
-        )
+        return _IGNORED.format("add_space_prefix = True")
     if not spaced and _adds_space(backend):
         backend.normalizer = normalizers.Replace(" ", "▁")
         backend.pre_tokenizer = None

@@ -130,8 +130,10 @@ def give_format_to_groups(method: Mapping[str, Any]) -> None:
     Newer ones would guess a format instead.
     """
     form = method.get("format")
-    for group in _schemes(method) if form != "mixed-precision" else ():
-        if form is not None and group.get("format") is None and isinstance(group, dict):
+    if form in (None, "mixed-precision"):
+        return
+    for group in _schemes(method):
+        if group.get("format") is None and isinstance(group, dict):
             group["format"] = form
 
 

@@ -92,9 +92,9 @@ def load_config(folder: Path, name: str) -> Any:  # noqa: ANN401 - transformers 
     method = getattr(config, "quantization_config", None)
     if isinstance(method, dict):
         give_format_to_groups(method)
-    if isinstance(method, dict) and is_dequantized(method):
-        # transformers' default depends on the device, and recipes need plain weights.
-        method["dequantize"] = True
+        if is_dequantized(method):
+            # transformers' default depends on the device, and recipes need plain weights.
+            method["dequantize"] = True
     return config
 
 
