@@ -33,7 +33,15 @@ _LIBRARIES = 2 * 2**30
 _PATIENCE = 10.0
 """Seconds in which a cluster has to accept a connection, and a worker to end by itself."""
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
-_SETTINGS = ("HF_", "FORGETMETER_", "TRANSFORMERS_", "TOKENIZERS_", "OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")
+_SETTINGS = (
+    "HF_",
+    "FORGETMETER_",
+    "TRANSFORMERS_",
+    "TOKENIZERS_",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+    "THP_MEM_ALLOC_ENABLE",
+)
 
 
 class RayExecutor:

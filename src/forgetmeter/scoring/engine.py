@@ -23,6 +23,7 @@ from forgetmeter.scoring.families.decoder import DecoderScoring
 from forgetmeter.scoring.families.encoder import EncoderScoring
 from forgetmeter.scoring.families.encoder_decoder import EncoderDecoderScoring
 from forgetmeter.scoring.generation.writing import Writing
+from forgetmeter.scoring.packed_weights import packed_weights
 from forgetmeter.scoring.question import Prepared, TokenReadings, VocabularyReadings, answers
 from forgetmeter.scoring.reused_states import ReusedStates
 from forgetmeter.scoring.rows.reading import BatchReadings, read
@@ -149,9 +150,10 @@ class Engine:
         """
         found: dict[str, BatchReadings] = {}
         try:
-            for batch in prepared.batches[number::shares]:
-                with quiet():
-                    found[batch.digest] = read(self._model, batch, self._forward)
+            with packed_weights(self._model, tokens=prepared.tokens):
+                for batch in prepared.batches[number::shares]:
+                    with quiet():
+                        found[batch.digest] = read(self._model, batch, self._forward)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -193,7 +195,8 @@ class Engine:
     def _read_in_memory(self, prepared: Prepared, on_advance: Callable[[float], None] | None) -> list[Answer | None]:
         while True:
             try:
-                return self._read(prepared, on_advance)
+                with packed_weights(self._model, tokens=prepared.tokens):
+                    return self._read(prepared, on_advance)
             except Exception as error:
                 if not is_out_of_memory(error) or not prepared.has_batches_of_several:
                     raise
