@@ -4,7 +4,8 @@ Both get the same model object and the same requests, alternating. Times include
 Answers are compared with lm-eval's default and with its option softmax_dtype=float64, because its float32 softmax over
 a large vocabulary is off by up to 2e-3 on long answers (docs/decisions/007). The script also measures the rate of a
 large matrix multiplication of the same dtype, and the share of it that our scoring reaches, counting only the
-multiplications that the answers need (no padding).
+multiplications that the answers need (no padding). With another dtype than float32, ``vs float32`` shows how many
+predictions our float32 answers have changed to, and the mean difference of log-likelihoods from them: ours; lm-eval's.
 
     python benchmarks/scoring.py [--items 60] [--rounds 1] [--model MODEL] [--tasks piqa,winogrande,boolq]
                                  [--dtype float32] [--device auto] [--batch-tokens N] [--peer-batch 16]
@@ -49,6 +50,18 @@ class Measured:
     farthest_float32: float
     same_predictions: bool
     rate: float
+    rounding: tuple[Rounding, Rounding] | None = None
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What a dtype changes in answers: predictions that differ from float32's, and the mean difference in nats."""
+
+    changed: int
+    mean: float
+
+    def __str__(self) -> str:
+        return f"{self.changed}, {self.mean:.3f}"
 
 
 def main() -> None:
@@ -65,7 +78,8 @@ def main() -> None:
     options = parser.parse_args()
     loaded = load(options.model, dtype=options.dtype, device=options.device)
     gemm = product_rate(loaded.model.dtype, loaded.model.device, seconds=2.0) / 1e9
-    measured = [measure(loaded, name, options) for name in options.tasks.split(",")]
+    exact = None if options.dtype == "float32" else Engine(load(options.model, dtype="float32", device=options.device))
+    measured = [measure(loaded, exact, name, options) for name in options.tasks.split(",")]
     where = "GPU, " + torch.cuda.get_device_name() if loaded.model.device.type == "cuda" else platform.machine()
     show(
         measured,
@@ -74,8 +88,8 @@ def main() -> None:
     )
 
 
-def measure(loaded: Loaded, name: str, options: argparse.Namespace) -> Measured:
-    """Score one task with both, alternating."""
+def measure(loaded: Loaded, exact: Engine | None, name: str, options: argparse.Namespace) -> Measured:
+    """Score one task with both, alternating; ``exact`` is the engine of the same model in float32."""
     task = load_task(name, limit=options.items or None)
     engine = Engine(loaded, batch_tokens=options.batch_tokens)
     with quiet():
@@ -92,8 +106,24 @@ def measure(loaded: Loaded, name: str, options: argparse.Namespace) -> Measured:
         outcome.prediction for outcome in task.judge(reference).outcomes
     ]
     rate = (operations(weight_map(loaded.model), prepared) or float("nan")) / min(ours) / 1e9
-    gaps = farthest(mine, ask_peer(precise, task)), farthest(mine, reference)
-    return Measured(name, len(task.items), min(ours), min(theirs), *gaps, same, rate)
+    reread = ask_peer(precise, task)
+    gaps = farthest(mine, reread), farthest(mine, reference)
+    rounding = None
+    if exact is not None:
+        right = exact.score(exact.prepare(task.items))
+        rounding = rounded(task, mine, right), rounded(task, reread, right)
+    return Measured(name, len(task.items), min(ours), min(theirs), *gaps, same, rate, rounding)
+
+
+def rounded(task: Task, found: Scores, right: Scores) -> Rounding:
+    """Compare answers with those of float32."""
+    pairs = zip(task.judge(found).outcomes, task.judge(right).outcomes, strict=True)
+    gaps = [
+        abs(one.loglikelihood - other.loglikelihood)
+        for each in zip(found, right, strict=True)
+        for one, other in zip(*each, strict=True)
+    ]
+    return Rounding(sum(one.prediction != other.prediction for one, other in pairs), sum(gaps) / len(gaps))
 
 
 def farthest(mine: Scores, others: Scores) -> float:
@@ -134,6 +164,7 @@ def show(measured: list[Measured], gemm: float, title: str) -> None:
         "(float32)",
         "same predictions",
         "GEMM share",
+        *(("vs float32", "lm-eval's") if measured[0].rounding else ()),
     ):
         table.add_column(column, justify="left" if column == "task" else "right")
     for one in [*measured, total(measured)]:
@@ -147,6 +178,7 @@ def show(measured: list[Measured], gemm: float, title: str) -> None:
             f"{one.farthest_float32:.1e}",
             "yes" if one.same_predictions else "NO",
             f"{one.rate / gemm:.0%}",
+            *map(str, one.rounding or ()),
         )
     console.print(table)
     console.print("max |Δ|: largest log-likelihood difference, lm-eval with softmax_dtype=float64 (and float32)")

@@ -129,8 +129,8 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
     ("text", "says"),
     [
         ("models: [a\n", "not valid YAML"),
-        ("", "a study is a mapping"),
-        ("- a\n", "a study is a mapping"),
+        ("", "a study must be a YAML mapping"),
+        ("- a\n", "a study must be a YAML mapping"),
         ("tasks: [x]\ntasks: [y]\n", "study.yaml:2: duplicate key 'tasks'"),
         ("models: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\n", "output is missing"),

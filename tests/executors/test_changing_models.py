@@ -52,7 +52,7 @@ def answers(output: str) -> list[str]:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_other_weights_are_refused(facts: dict[str, Any], model: Path, workers: int) -> None:
-    says = r"model '.*model': its files changed after the run was started; the same command checks them again"
+    says = r"model '.*model': its files changed after the run was started; run the same command again to recheck them"
     with pytest.raises(UserError, match=says):
         run(facts, workers=workers, progress=Meanwhile(lambda: make_llama(seed=1).save_pretrained(model)))
     assert answers(facts["output"]) == []

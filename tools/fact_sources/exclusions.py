@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _SEVERAL_CAPITALS = "its capitals are several"
 _NOT_A_CITY = "part of a larger city, or named for its side of one"
-_NO_CITY_BY_LAW = "a place without a city government"
+_NO_CITY_BY_LAW = "not legally a city"
 _TWO_CONTINENTS = "on two continents, or put on either"
 _RIVAL_NAME = "also called by another of the answers"
 _CO_OFFICIAL = "another language is official beside it"

@@ -16,7 +16,7 @@ from forgetmeter.specs.scope import split_at
 Limit = Annotated[
     int | None,
     typer.Option(
-        help="Only the first N items per task (for probes, per relation; for facts, per relation and template)."
+        help="Only the first N items per task (for facts, per relation and template; for other probes, per relation)."
     ),
 ]
 DTypeName = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
@@ -86,7 +86,7 @@ CalibrationFile = Annotated[
     str | None,
     typer.Option(
         "--calibration",
-        help="Calibration text, for methods such as wanda and gptq.",
+        help="File of calibration text, for methods such as wanda and gptq.",
         show_default="text that ships with Python; for standards, the built-in facts",
     ),
 ]

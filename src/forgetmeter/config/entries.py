@@ -138,7 +138,7 @@ def _step(entry: Any) -> Step:  # noqa: ANN401
     options = {key: value for key, value in entry.items() if key not in _STEP_KEYS}
     for key, value in options.items():
         if isinstance(value, list) and (singular := str(key).removesuffix("s")) in _STEP_KEYS:
-            raise UserError(f"unknown key '{key}' in a step; did you mean '{singular}'? A grid takes several")
+            raise UserError(f"unknown key '{key}' in a step; did you mean '{singular}'? To try several, use a grid")
         if not isinstance(key, str) or not isinstance(value, (bool, int, float, str)):
             raise UserError(f"option {key}={value} of method '{entry['method']}' must be a single value")
     return make_step(method=entry["method"], scope=_scope(entry["scope"]), level=level, options=options.items())
@@ -150,5 +150,5 @@ def _scope(value: Any) -> Scope:  # noqa: ANN401
     if isinstance(value, str):
         return parse_scope(value)
     if isinstance(value, list):
-        raise UserError(f"a step has one scope, not a list of {len(value)}; a grid takes several")
+        raise UserError(f"a step has one scope, not a list of {len(value)}; to try several, use a grid")
     raise UserError(f"'{value}' is not a valid scope; write a name such as attention, or {{regex: PATTERN}}")

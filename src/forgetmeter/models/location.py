@@ -102,7 +102,7 @@ class Location:
             if now.identity == self.identity:
                 return
         raise UserError(
-            f"model '{self.reference}': its files changed after the run was started; the same command checks them again"
+            f"model '{self.reference}': its files changed after the run was started; run the same command again to recheck them"
         )
 
     @cached_property

@@ -124,7 +124,7 @@ class _Walk:
         below = (*path, str(key_node.value))
         if below in self.lines:
             self.doubles.append(
-                f"{self._name}:{line}: duplicate key '{key_node.value}' (first in line {self.lines[below]})"
+                f"{self._name}:{line}: duplicate key '{key_node.value}' (first on line {self.lines[below]})"
             )
         self.lines[below] = line
         self.visit(value_node, below)

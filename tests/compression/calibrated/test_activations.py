@@ -58,10 +58,10 @@ def one_block_at_a_time(loaded, recipe, calibration):
         blocks[matrix.block or matrix.module].append(matrix)
     order = []
     hooks = [
-        model.get_submodule(block if isinstance(block, str) else ".".join(map(str, block))).register_forward_pre_hook(
-            lambda *_, block=block: order.append(block)
-        )
-        for block in blocks
+        # The block itself may be a list (Funnel's), which is never called.
+        model.get_submodule(matrix.module).register_forward_pre_hook(lambda *_, block=block: order.append(block))
+        for block, its in blocks.items()
+        for matrix in its
     ]
     with torch.inference_mode():
         model(**calibration[0])
@@ -240,3 +240,18 @@ def test_a_layer_that_no_text_reaches_is_left_for_last() -> None:
     )
     assert [stage.module for stage in walk.stages] == ["model.layers.0", "model.unused"]
     assert walk.observe(walk.stages[1], has_products=False)[0].positions == 0
+
+
+def test_blocks_in_lists_of_lists_come_in_the_order_of_the_model() -> None:
+    """Funnel's decoder reads what its encoder, whose blocks are in a list of lists, wrote."""
+    model = loaded_of("funnel as encoder").model
+    modules = [
+        matrix.module for matrix in parse_recipe("wanda:feed_forward:0.5").steps[0].scope.select(weight_map(model))
+    ]
+    walk = activations._StageByStage(Activations(model, calls("encoder", vocabulary=model.config.vocab_size)), modules)
+    assert [stage.module for stage in walk.stages] == [
+        "funnel.encoder.blocks.0.0",
+        "funnel.encoder.blocks.1.0",
+        "funnel.decoder.layers.0",
+    ]
+    assert all(stage.is_block for stage in walk.stages)

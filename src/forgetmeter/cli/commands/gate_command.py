@@ -36,18 +36,22 @@ def gate_command(
     *,
     policy: Annotated[Path | None, typer.Option(help="Policy file (YAML) with conditions.")] = None,
     margin: Annotated[
-        str | None, typer.Option(help="Largest acceptable drop of accuracy: 1pt (one percentage point) or 0.01.")
+        str | None, typer.Option(help="Largest acceptable drop in accuracy, such as 1pt (one percentage point) or 0.01.")
     ] = None,
     min_retained: Annotated[
-        str | None, typer.Option(help="Smallest acceptable share of the right answers that are still right: 98%.")
+        str | None,
+        typer.Option(help="Smallest acceptable share of the original's right answers that are still right, such as 98%."),
     ] = None,
-    min_accuracy: Annotated[str | None, typer.Option(help="Smallest acceptable accuracy: 60%.")] = None,
+    min_accuracy: Annotated[str | None, typer.Option(help="Smallest acceptable accuracy, such as 60%.")] = None,
     max_divergence: Annotated[
         str | None, typer.Option(help="Largest acceptable mean divergence from the baseline, in nats.")
     ] = None,
     min_agreement: Annotated[
         str | None,
-        typer.Option(help="Smallest acceptable share of tokens whose most likely next token is the baseline's: 99%."),
+        typer.Option(
+            help="Smallest acceptable share of positions at which the model and the baseline predict the same next "
+            "token, such as 99%."
+        ),
     ] = None,
     max_size: Annotated[
         str | None, typer.Option(help="Largest acceptable size: a share of the original's, such as 50%, or 200MB.")
@@ -62,10 +66,10 @@ def gate_command(
     ] = None,
     plan: Annotated[
         Path | None,
-        typer.Option(help="A study file instead of a run: say whether its items can decide the margin."),
+        typer.Option(help="Study file to use instead of a run: say whether its items are enough to decide the margin."),
     ] = None,
     seen: Annotated[
-        str | None, typer.Option(help="With --plan: a run whose variants say how many answers flip on each task.")
+        str | None, typer.Option(help="With --plan: a run from which to take the share of answers that flip on each task.")
     ] = None,
     flips: Annotated[
         str | None,
@@ -78,7 +82,7 @@ def gate_command(
         bool, typer.Option("--allow-undecidable", help="With --plan: exit with 0 if a margin cannot be decided.")
     ] = False,
     inconclusive: Annotated[
-        str, typer.Option(help="Whether INCONCLUSIVE and UNMEASURED pass or fail, in the exit code and in --junit.")
+        str, typer.Option(help="Whether INCONCLUSIVE and UNMEASURED count as 'pass' or 'fail'. With 'pass', --junit reports them as skipped.")
     ] = "fail",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the checks as JUnit XML.")] = None,
@@ -88,7 +92,9 @@ def gate_command(
 
     Conditions come from options, a policy file, or both; all of them must
     hold. A condition passes only if its whole 95% interval is within the
-    limit, and fails only if the whole interval is beyond it.
+    limit, and fails only if the whole interval, corrected for the number of
+    checks, is beyond it. INCONCLUSIVE: the interval spans the limit.
+    UNMEASURED: data is missing or unusable.
 
     Exit codes: 0 PASS, 10 FAIL, 11 INCONCLUSIVE, 12 UNMEASURED.
     """

@@ -156,8 +156,8 @@ class _StageByStage:
         lists = tuple(f"{name}." for name, module in self._model.named_modules() if isinstance(module, nn.ModuleList))
         places: dict[str, list[int]] = {}
         for place, module in enumerate(self._modules):
-            # The outermost list: those of experts are within blocks.
-            path = min((each for each in lists if module.startswith(each)), key=len, default="")
+            # The outermost list of blocks: those of experts are within blocks, and Funnel's blocks are in lists of lists.
+            path = min((each for each in lists if _is_in_list_of_layers(module, each, lists)), key=len, default="")
             block = path + module.removeprefix(path).partition(".")[0] if path else module
             places.setdefault(block, []).append(place)
         order: list[str] = []
@@ -348,6 +348,10 @@ def _beginning(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Return the first tokens of a call."""
     shape = inputs["input_ids"].shape
     return {name: ids[:1, :_FEW] if ids.shape == shape else ids for name, ids in inputs.items()}
+
+
+def _is_in_list_of_layers(module: str, path: str, lists: Sequence[str]) -> bool:
+    return module.startswith(path) and f"{path}{module.removeprefix(path).partition('.')[0]}." not in lists
 
 
 def _noting(order: list[str], name: str) -> Callable[..., None]:

@@ -88,8 +88,9 @@ def paired(name: str, task: str, own: Samples, baseline: Samples) -> PairedLogs:
     other = [sample for sample in baseline.samples if sample.key in both and both[sample.key].asked != sample.asked]
     if other:
         raise UserError(
-            f"task '{task}' cannot be paired: for '{name}', {len(other):,} of {counted(len(both), 'document')} "
-            f"differed in wording, target or generation settings (first: document {other[0].doc_id}); {_ADVICE}"
+            f"task '{task}' cannot be paired: for '{name}', {len(other):,} of {counted(len(both), 'document')} differ "
+            "from the baseline's in wording, target or generation settings "
+            f"(first: document {other[0].doc_id}); {_ADVICE}"
         )
     notes = paired_notes(task, answered=len(both), of=len(baseline.samples), others=len(own.samples) - len(both))
     there = {sample.doc_id for sample in baseline.samples}
