@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -110,3 +111,35 @@ def test_weights_that_are_overwritten_while_they_are_read_are_noticed(
     again = run(facts, progress=WhileReading(lambda: (file.write_bytes(other), file.write_bytes(whole))))
     assert len(again.failures) == 2
     assert run(facts).failures == ()
+
+
+def test_other_settings_of_generation_are_noticed(facts: dict[str, Any], model: Path) -> None:
+    """They say where generated texts end, which is part of a model's identity."""
+    settings = model / "generation_config.json"
+    finished = run(facts, progress=WhileReading(lambda: settings.write_text('{"eos_token_id": [1, 7]}')))
+    assert len(finished.failures) == 2
+
+
+def test_answers_to_the_questions_of_a_replaced_run_are_not_taken_for_those_of_the_new(
+    facts: dict[str, Any], tmp_path: Path
+) -> None:
+    file, output = tmp_path / "questions.jsonl", Path(facts["output"])
+
+    def ask(text: str) -> None:
+        rows = [{"prompt": f"{text} {number}:", "choices": ["a", "b"], "answer": 0} for number in range(4)]
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+    def replaced() -> None:
+        shutil.rmtree(output)
+        ask("another number")
+        run(study)
+        # What the second process has stored would be kept.
+        for path in output.glob("variants/*/*.parquet"):
+            path.unlink()
+
+    ask("a number")
+    study = {**facts, "tasks": [f"file:{file}"], "recipes": ["baseline"]}
+    study.pop("evaluation.limit")
+    with pytest.raises(UserError, match="was replaced by another while this one went on: it holds other items of task"):
+        run(study, progress=WhileReading(replaced))
+    assert run(study).computed == 1

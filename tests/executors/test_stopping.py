@@ -7,6 +7,7 @@ Covers ``executors.cell_answers``, ``statistics.asking_order``, ``statistics.sto
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forgetmeter.executors.executor import Progress
 from forgetmeter.executors.stopping import Stopping
+from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Requests
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.report.formats.rendering import render
@@ -95,6 +98,26 @@ def test_a_cell_stops_when_its_drop_is_known_and_the_rest_is_asked_later(study: 
     assert all(cell.precision is None for cell in open_run(study["output"]).summary.cells)
     # Once everything is asked, precision asks for nothing more.
     assert run({**study, "evaluation.precision": 0.01}).computed == 0
+
+
+class Meanwhile(Progress):
+    """Does something once, as soon as a cell of a compressed variant is started."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do: list[Callable[[], object]] = [do]
+
+    def cell_started(self, cell: Cell, *, items: int) -> None:
+        while self._do and not cell.variant.recipe.is_baseline:
+            self._do.pop()()
+
+
+@pytest.mark.parametrize("narrow", [0.06, None])
+def test_a_process_that_needs_fewer_answers_replaces_none_of_another(
+    study: dict[str, Any], narrow: float | None
+) -> None:
+    other = {**study, "evaluation.precision": narrow}
+    run({**study, "evaluation.precision": 0.2}, progress=Meanwhile(lambda: run(other)))
+    assert run(other).computed == 0
 
 
 def test_an_interrupted_cell_is_asked_again(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

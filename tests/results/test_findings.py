@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_up_answers import make_answers
 from made_up_run import MadeUpTask, write_made_up_run
-from scipy.stats import mannwhitneyu
+from scipy.stats import binomtest, mannwhitneyu
 
 from forgetmeter.results.findings.all_findings import FINDINGS
+from forgetmeter.results.findings.effect import Effect, p_value
 from forgetmeter.results.findings.evidence import Evidence
 from forgetmeter.results.findings.finding import Finding
 from forgetmeter.results.findings.rare_facts_first import _pairs, _ranks_within
@@ -303,6 +305,15 @@ def test_all_right_throughout(tmp_path: Path) -> None:
     found = run_of(tmp_path, {**scopes(2, 2, 2), **quantized(2, 2)}, knows=2.0)
     assert found["quantizing_attention_cheaper"].verdict == "inconclusive"
     assert found["quantizing_attention_cheaper"].results[0].p_value == 1
+
+
+@pytest.mark.parametrize("number", [5, 12])
+def test_relations_that_all_show_the_same_are_as_many_draws_of_a_side(number: int) -> None:
+    effect = Effect(0.25, np.full(2000, 0.25), number, ("a", "b"))
+    assert p_value(effect, 0.0) == pytest.approx(binomtest(number, number).pvalue)
+    assert p_value(effect, 0.25) == 1
+    assert p_value(replace(effect, value=-0.25, trials=9), 0.0) == pytest.approx(min(1, 9 * 2 * 0.5**number))
+    assert p_value(replace(effect, clusters=None), 0.0) == pytest.approx(1 / 2001)
 
 
 @pytest.mark.parametrize("items", [0, 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from forgetmeter.errors import UserError
@@ -35,6 +37,15 @@ def test_long_names_are_shortened_and_stay_distinct(path) -> None:
     assert paths[0].startswith(path("lama/trex:relations=P100").split(".")[0])
     # Existing files are found by their shortened name.
     assert layout.items_path(layout.items_task(layout.items_path(LONG)) or "") == layout.items_path(LONG)
+
+
+def test_no_file_is_taken_for_an_unfinished_one(tmp_path: Path) -> None:
+    store = RunStore(str(tmp_path))
+    store.folder.write(layout.items_path(".tmp-mine/.tmp-b"), b"content")
+    assert store.folder.list(layout.ITEMS) == ["items/%2Etmp-mine/%2Etmp-b.parquet"]
+    assert layout.items_path(".tmp") == "items/.tmp.parquet"
+    with pytest.raises(UserError, match="would be stored in the same file"):
+        layout.check_names([".tmp-a", "%2Etmp-a"])
 
 
 def test_invalid_file_names_are_refused() -> None:

@@ -18,6 +18,7 @@ from forgetmeter.report.formats.rendering import render
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
+from forgetmeter.scoring.question import Prepared
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.running import run
@@ -41,6 +42,20 @@ def test_the_baseline_is_asked_twice_in_other_batches(study: dict[str, Any]) -> 
     summary = open_run(study["output"]).summary
     assert [cell.noise_floor for cell in summary.cells] == [None, 0.0]
     assert "noise 0.0%" in render(summary, "table", width=120)
+
+
+def test_a_small_task_is_asked_in_other_batches_too(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    score, read = Engine.score, []
+
+    def noted(engine: Engine, prepared: Prepared, **options: Any) -> Any:
+        read.append([batch.digest for batch in prepared.batches])
+        return score(engine, prepared, **options)
+
+    monkeypatch.setattr(Engine, "score", noted)
+    run({**study, "recipes": ["baseline"], "evaluation.noise_floor": True})
+    first, second = read
+    assert len(first) == 1
+    assert not set(first) & set(second)
 
 
 def test_it_can_be_measured_later_and_is_not_measured_twice(

@@ -215,7 +215,9 @@ def read_study_file(
         raise UserError(f"study file '{path}' cannot be read: {error}") from None
     document = read_yaml(text, path.name)
     if not isinstance(document.data, dict):
-        raise UserError(f"{path.name}:1: a study must be a YAML mapping; allowed keys: {', '.join(_StudySection.model_fields)}")
+        raise UserError(
+            f"{path.name}:1: a study must be a YAML mapping; allowed keys: {', '.join(_StudySection.model_fields)}"
+        )
     data, given = _merge(document.data, overrides or {})
 
     def place(loc: tuple[str | int, ...]) -> str:

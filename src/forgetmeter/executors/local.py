@@ -35,6 +35,7 @@ from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
 from forgetmeter.runs.run_store import UnwritableError
+from forgetmeter.runs.tables.items_table import items_hash
 from forgetmeter.scoring.arithmetic import are_used_once, product_rate
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.question import Prepared
@@ -133,6 +134,7 @@ class _CellWork:
         self._work = work
         self._progress = progress
         self._prepared: dict[tuple[Scoring, str, tuple[int, ...]], Prepared] = {}
+        self._hashes: dict[str, str] = {}
         self._stoppings: dict[tuple[ModelReference, str], Stopping] = {}
 
     def run(self, unit: CellUnit) -> Read | None:
@@ -215,20 +217,35 @@ class _CellWork:
         judgement = asked.judgement()
         facts = asked.facts(
             judgement,
-            items_hash=work.store.read_items_hash(cell.task),
+            items_hash=self._items_hash(cell.task),
             precision=work.evaluation.precision if is_stopped else None,
             is_timed=self._is_timed and read.is_timed,
             matrices=self._matrices,
             computed_on=self._computed_on,
         )
-        if is_stopped and work.store.is_done(cell):
-            # Another process has asked all items meanwhile.
+        if is_stopped and work.store.is_done(cell, precision=facts.precision):
+            # Another process has asked all items meanwhile, or as many.
             self._progress.cell_kept(cell)
             return
         self._check_unchanged()
         work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=facts.seconds)
+
+    def _items_hash(self, task: str) -> str:
+        """Return the hash of the items that were asked.
+
+        Raises:
+            UnwritableError: Other items are stored by now.
+        """
+        if task not in self._hashes:
+            self._hashes[task] = items_hash(self._work.tasks[task].items)
+        if self._work.store.read_items_hash(task) not in (None, self._hashes[task]):
+            raise UnwritableError(
+                f"the run at '{self._work.store.location}' was replaced by another while this one went on: it holds "
+                f"other items of task '{task}'; these answers were not stored"
+            )
+        return self._hashes[task]
 
     @property
     def _is_timed(self) -> bool:
@@ -465,7 +482,9 @@ def measure_noise(
         first: The outcomes of the first scoring; computed here if missing.
     """
     engine = Engine(loaded, batch_tokens=batch_tokens)
-    smaller = Engine(loaded, batch_tokens=max(1, engine.batch_tokens // _SHARE))
+    # A task that fits into one batch would otherwise be read in the same one again.
+    most = min(engine.batch_tokens, engine.prepare(task.items).tokens)
+    smaller = Engine(loaded, batch_tokens=max(1, most // _SHARE))
     if first is None:
         first = _outcomes(engine, task)
     return noise_between(first, _outcomes(smaller, task), batch_tokens=(engine.batch_tokens, smaller.batch_tokens))

@@ -102,7 +102,8 @@ class Location:
             if now.identity == self.identity:
                 return
         raise UserError(
-            f"model '{self.reference}': its files changed after the run was started; run the same command again to recheck them"
+            f"model '{self.reference}': its files changed after the run was started; "
+            "run the same command again to recheck them"
         )
 
     @cached_property
@@ -131,7 +132,8 @@ class Location:
 
 
 def _stamps(path: Path) -> Stamps:
-    parts = (file for pattern in _PARTS for file in path.glob(pattern)) if path.is_dir() else (path,)
+    patterns = (*_PARTS, "generation_config.json")
+    parts = (file for pattern in patterns for file in path.glob(pattern)) if path.is_dir() else (path,)
     found = ((file.name, file.stat()) for file in sorted(set(parts)) if file.is_file())
     return tuple((name, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for name, status in found)
 

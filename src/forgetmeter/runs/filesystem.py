@@ -17,8 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from forgetmeter.basics.made_folder import made_folder
 from forgetmeter.errors import UserError, one_line
-
-_TEMPORARY = ".tmp-"
+from forgetmeter.runs.layout import TEMPORARY
 
 
 class UnreadableError(UserError, OSError):
@@ -85,7 +84,7 @@ class RunFolder:
             found = self._filesystem.find(full)
         relative = (str(path)[len(self._root) :].lstrip("/") for path in found)
         # While another process starts a run, an object store may list the folder itself.
-        return sorted(path for path in relative if path and not path.rpartition("/")[2].startswith(_TEMPORARY))
+        return sorted(path for path in relative if path and not path.rpartition("/")[2].startswith(TEMPORARY))
 
     def read(self, path: str) -> bytes:
         """Return a file's content.
@@ -215,7 +214,7 @@ class RunFolder:
     @contextmanager
     def _written_aside(self, path: str, content: bytes) -> Iterator[tuple[Path, Path]]:
         target = Path(self._full(path))
-        temporary = target.parent / f"{_TEMPORARY}{os.getpid()}-{uuid4().hex}"
+        temporary = target.parent / f"{TEMPORARY}{os.getpid()}-{uuid4().hex}"
         with made_folder(target.parent):
             try:
                 with temporary.open("xb") as stream:

@@ -10,6 +10,8 @@ from forgetmeter.errors import UserError
 STUDY = "study.json"
 ITEMS = "items"
 VARIANTS = "variants"
+TEMPORARY = ".tmp-"
+"""How the name of a file begins until it is written."""
 
 _PARQUET = ".parquet"
 _FAILED = ".failed.json"
@@ -95,10 +97,12 @@ def _cell(path: str, suffix: str) -> tuple[str, str] | None:
 def file_name(task: str) -> str:
     """Return the task's name as a relative path; a last part that is too long is truncated and ends in a hash.
 
-    Slashes in the task's options are escaped, so that they create no folders.
+    Slashes in the task's options are escaped, so that they create no folders, and so is the beginning of a name that
+    would be taken for an unfinished file's.
     """
     base, colon, options = task.partition(":")
-    *above, last = _checked(base + colon + options.replace("/", "%2F")).split("/")
+    parts = _checked(base + colon + options.replace("/", "%2F")).split("/")
+    *above, last = (part.replace(".", "%2E", 1) if part.startswith(TEMPORARY) else part for part in parts)
     encoded = last.encode()
     if len(encoded) > _LONGEST:
         kept = encoded[:_KEPT].decode(errors="ignore")

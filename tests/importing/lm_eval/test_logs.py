@@ -373,7 +373,8 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
     [
         (
             lambda lines: lines[4]["arguments"]["gen_args_0"].update(arg_0="Q: What?"),
-            "for 'changed', 1 of 15 documents differ from the baseline's in wording, target or generation settings (first: document 4)",
+            "for 'changed', 1 of 15 documents differ from the baseline's in wording, target or generation settings "
+            "(first: document 4)",
         ),
         (
             lambda lines: lines[1].update(target="0"),

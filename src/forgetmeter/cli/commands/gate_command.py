@@ -36,11 +36,14 @@ def gate_command(
     *,
     policy: Annotated[Path | None, typer.Option(help="Policy file (YAML) with conditions.")] = None,
     margin: Annotated[
-        str | None, typer.Option(help="Largest acceptable drop in accuracy, such as 1pt (one percentage point) or 0.01.")
+        str | None,
+        typer.Option(help="Largest acceptable drop in accuracy, such as 1pt (one percentage point) or 0.01."),
     ] = None,
     min_retained: Annotated[
         str | None,
-        typer.Option(help="Smallest acceptable share of the original's right answers that are still right, such as 98%."),
+        typer.Option(
+            help="Smallest acceptable share of the original's right answers that are still right, such as 98%."
+        ),
     ] = None,
     min_accuracy: Annotated[str | None, typer.Option(help="Smallest acceptable accuracy, such as 60%.")] = None,
     max_divergence: Annotated[
@@ -69,7 +72,8 @@ def gate_command(
         typer.Option(help="Study file to use instead of a run: say whether its items are enough to decide the margin."),
     ] = None,
     seen: Annotated[
-        str | None, typer.Option(help="With --plan: a run from which to take the share of answers that flip on each task.")
+        str | None,
+        typer.Option(help="With --plan: a run from which to take the share of answers that flip on each task."),
     ] = None,
     flips: Annotated[
         str | None,
@@ -82,7 +86,11 @@ def gate_command(
         bool, typer.Option("--allow-undecidable", help="With --plan: exit with 0 if a margin cannot be decided.")
     ] = False,
     inconclusive: Annotated[
-        str, typer.Option(help="Whether INCONCLUSIVE and UNMEASURED count as 'pass' or 'fail'. With 'pass', --junit reports them as skipped.")
+        str,
+        typer.Option(
+            help="Whether INCONCLUSIVE and UNMEASURED count as 'pass' or 'fail'. "
+            "With 'pass', --junit reports them as skipped."
+        ),
     ] = "fail",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the checks as JUnit XML.")] = None,

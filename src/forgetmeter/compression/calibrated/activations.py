@@ -156,7 +156,7 @@ class _StageByStage:
         lists = tuple(f"{name}." for name, module in self._model.named_modules() if isinstance(module, nn.ModuleList))
         places: dict[str, list[int]] = {}
         for place, module in enumerate(self._modules):
-            # The outermost list of blocks: those of experts are within blocks, and Funnel's blocks are in lists of lists.
+            # The outermost list of blocks: those of experts are within blocks, and Funnel's blocks in lists of lists.
             path = min((each for each in lists if _is_in_list_of_layers(module, each, lists)), key=len, default="")
             block = path + module.removeprefix(path).partition(".")[0] if path else module
             places.setdefault(block, []).append(place)

@@ -87,14 +87,17 @@ def p_value(effect: Effect, threshold: float) -> float:
     """Return the two-sided p-value of the null hypothesis that the effect equals the threshold.
 
     Uses the standard deviation of the draws with a t distribution with one degree of freedom fewer than relations, or
-    with the normal distribution if items were resampled.
+    with the normal distribution if items were resampled. If the draws do not vary, all relations showed the
+    same effect; the p-value is then the chance that all of them fall on the same side, or the smallest that so many
+    resamples can show.
     """
     draws = effect.draws[np.isfinite(effect.draws)]
     distance = effect.value - threshold
     deviation = float(draws.std(ddof=1)) if len(draws) > 1 else 0.0
     trials = effect.trials if distance < 0 else 1
     if deviation <= 1e-12:
-        return 1.0 if abs(distance) <= 1e-12 else 0.0
+        chance = 1 / (len(draws) + 1) if effect.clusters is None else 2 * 0.5**effect.clusters
+        return 1.0 if abs(distance) <= 1e-12 else min(1.0, chance * trials)
     if effect.clusters is None:
         tail = float(norm.sf(abs(distance) / deviation))
     else:

@@ -166,7 +166,10 @@ class _Extent:
             of_items = shapes[shapes["task"] == task]["relation"]
             relations = sorted(map(str, of_items.dropna().unique()))
             if not relations and self._condition.tasks:
-                raise UserError(f"{self._condition.source}: the items of {task} have no relations; leave out this task, or 'by: relation'")
+                raise UserError(
+                    f"{self._condition.source}: the items of {task} have no relations; "
+                    "leave out this task, or 'by: relation'"
+                )
             has_any = has_any or bool(relations)
             yield from ((task, relation) for relation in relations)
             if relations and of_items.isna().any():
