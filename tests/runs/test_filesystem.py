@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from forgetmeter.errors import UserError
 from forgetmeter.runs.filesystem import RunFolder
 
 
@@ -115,3 +118,30 @@ def test_the_folder_itself_is_not_one_of_its_files(monkeypatch: pytest.MonkeyPat
     assert folder.list() == []
     folder.write("a.txt", b"")
     assert folder.list() == ["a.txt"]
+
+
+def test_linked_folders_are_listed_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.json").write_text("{}")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "variants").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "elsewhere")
+    folder = RunFolder(str(run))
+    assert folder.list() == folder.list("variants") == ["variants/a.json"]
+    assert folder.list("items") == []
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(str(tmp_path))
+    folder.write("variants/a/b.json", b"{}")
+    scandir = os.scandir
+
+    def refused(path: Any = ".") -> Any:
+        if str(path).endswith("/a"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(UserError, match=r"variants' cannot be read \(Permission denied\); try again once it can"):
+        folder.list("variants")

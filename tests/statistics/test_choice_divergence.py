@@ -37,6 +37,16 @@ def test_incomparable_answers() -> None:
     assert ChoiceDistributions(*flat([])).divergence(*flat([])) is None
     several = ChoiceDistributions(*flat([[-1.0, -2.0], [-1.0, -2.0]]))
     assert several.divergence(*flat([[-1.0, -2.0], [-1.0]])) is None
-    broken = several.divergence(*flat([[float("nan"), -2.0], [float("-inf"), -2.0]]))
+    broken = several.divergence(*flat([[float("nan"), -2.0], [float("-inf"), float("-inf")]]))
     assert broken is not None
     assert np.isnan(broken).all()
+
+
+def test_choices_that_are_ruled_out() -> None:
+    never = float("-inf")
+    before = [[-1.0, never, -2.0], [-1.0, never, -2.0], [-1.0, -1.0, -2.0], [never, never, -3.0]]
+    after = [[-1.0, -1.5, -2.5], [-1.0, never, -2.5], [-1.0, never, -2.0], [-1.0, never, -4.0]]
+    found = ChoiceDistributions(*flat(before)).divergence(*flat(after))
+    expected = [rel_entr(softmax(one), softmax(other)).sum() for one, other in zip(before, after, strict=True)]
+    assert expected[2] == np.inf
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -32,6 +32,7 @@ from forgetmeter.executors.local import LocalExecutor
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
+from forgetmeter.records.outcome import Judgement
 from forgetmeter.report.formats.show_text import show_text
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.filesystem import RunFolder
@@ -309,6 +310,31 @@ def test_a_run_without_its_study_is_continued_by_the_same_study_only(study: dict
             run(study | {"evaluation.limit": 3} | change)
         assert not Path(study["output"], "study.json").exists()
     assert outcomes(study["output"]) == before
+
+
+def test_answers_with_unknown_calibration_texts_are_not_taken_for_those_of_the_study(study: dict[str, Any]) -> None:
+    """Only study.json holds the hash of the text."""
+    calibrated = {**study, "recipes": ["wanda:overall:0.5"], "calibration.sequences": 4, "calibration.length": 16}
+    run(calibrated)
+    Path(study["output"], "study.json").unlink()
+    with pytest.raises(UserError, match="it alone says with which text the methods that need calibration were calib"):
+        run({**calibrated, "calibration.sequences": 5})
+
+
+@pytest.mark.parametrize("value", ["0.5", None, 10**400], ids=["text", "none", "large"])
+def test_a_metric_that_is_no_number_is_a_failure_of_its_cell(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    judge = MadeUpTask.judge
+
+    def judged(task: MadeUpTask, answers: Any) -> Judgement:
+        judgement = judge(task, answers)
+        return replace(judgement, metrics={**judgement.metrics, "made_up": value})
+
+    monkeypatch.setattr(MadeUpTask, "judge", judged)
+    errors = [each.error for each in run({**study, "recipes": ["baseline"]}).failures]
+    assert errors
+    assert [each for each in errors if "is not a number that fits a float" not in each] == []
 
 
 @pytest.mark.parametrize("suffix", ["variant.json", "made_up.parquet"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from numbers import Real
 
+from forgetmeter.errors import UserError
 from forgetmeter.records.item import Answer, Task, judged, not_numbers
 from forgetmeter.records.outcome import Judgement, Outcome
 from forgetmeter.runs.stored import CellFacts
@@ -61,6 +63,7 @@ class CellAnswers:
 
         Raises:
             NotNumbersError: None of them is a number.
+            UserError: The task returned a metric that is not a number.
         """
         broken, scored = not_numbers(self._answers)
         if scored and broken == scored:
@@ -68,6 +71,12 @@ class CellAnswers:
         start = time.perf_counter()
         judgement = judged(self._task, self._answers)
         self._judge_seconds = time.perf_counter() - start
+        for name, value in judgement.metrics.items():
+            if not _fits_float(value):
+                raise UserError(
+                    f"task '{self._task.description.name}' returned {value!r:.40} as its metric '{name}', which is not "
+                    "a number that fits a float"
+                )
         return judgement
 
     def facts(
@@ -113,3 +122,11 @@ class CellAnswers:
             computed_on=computed_on,
             timed=is_timed and precision is None,
         )
+
+
+def _fits_float(value: object) -> bool:
+    """Whether a value of a plug-in is a number that can be stored."""
+    try:
+        return isinstance(value, Real) and isinstance(float(value), float)
+    except OverflowError:
+        return False

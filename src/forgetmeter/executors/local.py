@@ -482,12 +482,13 @@ def measure_noise(
         first: The outcomes of the first scoring; computed here if missing.
     """
     engine = Engine(loaded, batch_tokens=batch_tokens)
+    prepared = engine.prepare(task.items)
+    most = engine.most_tokens(prepared)
     # A task that fits into one batch would otherwise be read in the same one again.
-    most = min(engine.batch_tokens, engine.prepare(task.items).tokens)
-    smaller = Engine(loaded, batch_tokens=max(1, most // _SHARE))
+    smaller = Engine(loaded, batch_tokens=max(1, min(most, prepared.tokens) // _SHARE))
     if first is None:
         first = _outcomes(engine, task)
-    return noise_between(first, _outcomes(smaller, task), batch_tokens=(engine.batch_tokens, smaller.batch_tokens))
+    return noise_between(first, _outcomes(smaller, task), batch_tokens=(most, smaller.batch_tokens))
 
 
 def _outcomes(engine: Engine, task: Task) -> Sequence[Outcome]:

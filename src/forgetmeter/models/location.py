@@ -132,7 +132,8 @@ class Location:
 
 
 def _stamps(path: Path) -> Stamps:
-    patterns = (*_PARTS, "generation_config.json")
+    # All that the identity depends on, the settings of an adapter among it.
+    patterns = (*_PARTS, "generation_config.json", "adapter_config.json")
     parts = (file for pattern in patterns for file in path.glob(pattern)) if path.is_dir() else (path,)
     found = ((file.name, file.stat()) for file in sorted(set(parts)) if file.is_file())
     return tuple((name, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for name, status in found)

@@ -81,7 +81,7 @@ class RunFolder:
         self._filesystem.invalidate_cache()
         full = self._full(under) if under else self._root or "/"
         with self._reading(under):
-            found = self._filesystem.find(full)
+            found = list(_local_files(full)) if self._is_local else self._filesystem.find(full)
         relative = (str(path)[len(self._root) :].lstrip("/") for path in found)
         # While another process starts a run, an object store may list the folder itself.
         return sorted(path for path in relative if path and not path.rpartition("/")[2].startswith(TEMPORARY))
@@ -239,3 +239,27 @@ def _place(temporary: Path, target: Path) -> bool:
             return False
         temporary.replace(target)
     return True
+
+
+def _local_files(folder: str) -> Iterator[str]:
+    """Yield the files below a folder, linked ones among them; fsspec leaves out what is linked or cannot be listed.
+
+    Raises:
+        OSError: A folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        # Another process may remove a folder meanwhile, or it is not there yet.
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    if Path(folder).is_file():
+        yield folder
+    seen = set()
+    for here, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (f"{here}/{name}" for name in files)

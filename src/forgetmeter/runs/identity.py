@@ -29,6 +29,11 @@ _CONTENT = "model_content"
 """Hashes by model."""
 
 
+def has_calibration(study: Mapping[str, Any]) -> bool:
+    """Whether a study has methods that need calibration text."""
+    return _CALIBRATION in study["identity"].get("evaluation", {})
+
+
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
     """Return one phrase per difference between two identities, with the key, the stored and the new value.
 

@@ -15,7 +15,15 @@ from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
 from forgetmeter.runs.filesystem import RunFolder, UnreadableError
-from forgetmeter.runs.identity import NOISE_FLOOR, additions, differences, extended, has_digest, has_digests
+from forgetmeter.runs.identity import (
+    NOISE_FLOOR,
+    additions,
+    differences,
+    extended,
+    has_calibration,
+    has_digest,
+    has_digests,
+)
 from forgetmeter.runs.intact import CELL, IntactFiles, first_digested
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
 from forgetmeter.runs.noise_file import StoredNoise, noise_json, read_noise
@@ -111,6 +119,12 @@ class RunStore:
             raise UserError(
                 f"'{self.location}' is not empty and not a run (it contains '{files[0]}', but no "
                 f"{layout.STUDY}); choose another --out"
+            )
+
+        if files and layout.STUDY not in files and has_calibration(document):
+            raise UserError(
+                f"'{self.location}' holds answers of a run whose {layout.STUDY} is missing; it alone says with which "
+                "text the methods that need calibration were calibrated; restore it, or choose another --out"
             )
 
     def open_study(self, document: Mapping[str, Any]) -> None:

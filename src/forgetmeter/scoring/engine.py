@@ -91,6 +91,10 @@ class Engine:
         """What the model's rows may share, and what the texts of an encoder-decoder's encoder may share."""
         return self._scoring.sharing, self._scoring.text_sharing
 
+    def most_tokens(self, prepared: Prepared) -> int:
+        """Return the maximum number of tokens per batch of prepared items, which is larger if texts are written."""
+        return self._writing.batch_tokens if prepared.contexts else self.batch_tokens
+
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch the items of a task, once for all variants of the model.
 

@@ -33,17 +33,21 @@ class ChoiceDistributions:
             lengths: The number of choices per item.
 
         Returns:
-            ``sum p log(p / q)`` per item, where ``p`` is the baseline's distribution; NaN if an item has a single value
-            or a NaN. ``None`` if the choices differ.
+            ``sum p log(p / q)`` per item, where ``p`` is the baseline's distribution; infinite if ``q`` rules out a
+            choice that ``p`` does not, and NaN if an item has a single value or a NaN, or only choices that are ruled
+            out. ``None`` if the choices differ.
         """
         if not self.has_any or not np.array_equal(lengths, self._lengths):
             return None
         with np.errstate(invalid="ignore"):
-            crossed = np.add.reduceat(self._shares * (self._values - loglikelihoods), self._starts)
+            terms = self._shares * (self._values - loglikelihoods)
+            # A choice that the baseline rules out adds nothing: p log p is 0 at 0.
+            terms[np.isneginf(self._values) & ~np.isnan(loglikelihoods)] = 0
+            crossed = np.add.reduceat(terms, self._starts)
             divergence = crossed - self._log_sums + self._log_sum(loglikelihoods)
         divergence[self._lengths < 2] = np.nan
         # Rounding can make the divergence of equal distributions slightly negative.
-        return np.where(np.isfinite(divergence), np.maximum(divergence, 0), np.nan).astype(np.float32)
+        return np.maximum(divergence, 0).astype(np.float32)
 
     def _log_sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -255,3 +255,10 @@ def test_blocks_in_lists_of_lists_come_in_the_order_of_the_model() -> None:
         "funnel.decoder.layers.0",
     ]
     assert all(stage.is_block for stage in walk.stages)
+
+
+def test_blocks_that_are_run_without_being_called_have_no_influence() -> None:
+    loaded = loaded_of("squeezebert as encoder")
+    inputs = calls("encoder", vocabulary=loaded.model.config.vocab_size)
+    with pytest.raises(UserError, match=r"^the influence of .*layers\.0 cannot be measured, .* use by=position$"):
+        compress(loaded, "drop_layers:overall:0.5:by=influence", calibration=inputs)

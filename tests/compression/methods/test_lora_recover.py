@@ -252,3 +252,19 @@ def test_blanks_are_in_the_format_of_the_model(seed) -> None:
     inputs, asked = Blanks().put_in({"input_ids": ids}, random)
     assert torch.equal(inputs["input_ids"], ids)
     assert asked.all()
+
+
+def test_what_gets_no_gradient_is_left_as_it_is() -> None:
+    """An indexer only selects tokens."""
+    loaded = architecture("deepseek_v32 as decoder")
+    texts = calls(loaded)
+    recipe = "l1_unstructured:{0}:0.5+lora_recover:{0}:steps=3"
+    pruned, recovered = (
+        compress(loaded, each, calibration=texts).model
+        for each in ("l1_unstructured:attention:0.5", recipe.format("attention"))
+    )
+    for matrix in parse_recipe("l1_unstructured:attention:0.5").steps[0].scope.select(weight_map(loaded.model)):
+        one, other = (each.get_parameter(matrix.parameter) for each in (pruned, recovered))
+        assert torch.equal(one, other) == (matrix.role.part == "indexer"), matrix.parameter
+    with pytest.raises(UserError, match=r"attention.indexer:steps=3. changes nothing in"):
+        compress(loaded, recipe.format("attention.indexer"), calibration=texts)

@@ -34,7 +34,9 @@ def sample(target: str, best: int, acc: float | None, choices: int = 4, *, nan: 
         # A number is an index, unless the accuracies say that it is a choice.
         ("1", ("1", "2", "3", "4"), 1, 1.0, (1,)),
         ("1", ("1", "2", "3", "4"), 0, 1.0, (0,)),
-        ("1", ("1", "2", "3", "4"), 1, None, (1,)),
+        # If nothing says which, it is neither.
+        ("1", ("1", "2", "3", "4"), 1, None, ()),
+        ("1", ("0", "1", "2", "3"), 1, None, (1,)),
         # Nothing fits: the accuracy tells, if the answer was right.
         ("the end of the sentence", LETTERS, 3, 1.0, (3,)),
         ("the end of the sentence", LETTERS, 3, 0.0, ()),

@@ -18,7 +18,7 @@ from models.wrappers import make_wrapper
 from safetensors.torch import load_file, save_file
 from tiny_models import make_llama, make_tokenizer
 from torch import Tensor
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
@@ -382,3 +382,31 @@ def test_a_base_model_that_stays_quantized_is_refused(tmp_path: Path) -> None:
     write_adapter(tmp_path / "adapter", make_llama(), settings("../base"), BOTH)
     with pytest.raises(UserError, match=r"its base model stays quantized \(bitsandbytes, 4 bits\), but adapters are"):
         open_checkpoint(tmp_path / "adapter").check()
+
+
+def test_a_change_of_one_expert_of_a_file_changes_it_alone(tmp_path: Path) -> None:
+    """Adapters made before transformers 5 name each expert's layers, which are now joined as the model is loaded."""
+    model = make_qwen_moe()
+    model.save_pretrained(tmp_path / "base")
+    make_tokenizer().save_pretrained(tmp_path / "base")
+    layer, random = "model.layers.1.mlp.experts.2.gate_proj", torch.Generator().manual_seed(0)
+    gate_up = model.get_parameter("model.layers.1.mlp.experts.gate_up_proj")
+    outputs, inputs = gate_up.shape[1] // 2, gate_up.shape[2]
+    before, after = (torch.randn(shape, generator=random) for shape in ((RANK, inputs), (outputs, RANK)))
+    (tmp_path / "adapter").mkdir()
+    names = {part: f"base_model.model.{layer}.lora_{part}.weight" for part in "AB"}
+    save_file({names["A"]: before, names["B"]: after}, tmp_path / "adapter" / "adapter_model.safetensors")
+    config = settings(tmp_path / "base", target_modules=[layer])
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config))
+    changed = gate_up.data[2, :outputs].double() + ALPHA / RANK * (after.double() @ before.double())
+    gate_up.data[2, :outputs] = changed.float()
+    assert_close(tmp_path / "adapter", model)
+
+
+def make_qwen_moe() -> PreTrainedModel:
+    """Return a tiny mixture of experts whose matrices all have the same shape."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "moe_intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2}
+    return Qwen3MoeForCausalLM(Qwen3MoeConfig(vocab_size=300, **sizes, **heads, **experts)).eval()

@@ -165,7 +165,7 @@ def test_the_best_right_choice_is_ranked_and_a_tie_goes_to_the_first(tmp_path: P
 def test_one_bad_question_is_left_out_and_a_file_of_them_is_refused(
     tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
-    items = items_of(write(tmp_path / "own.jsonl", [ONE, {**ONE, **change}, ONE]))
+    items = items_of(write(tmp_path / "own.jsonl", [ONE, {**ONE, **change}, {**ONE, "prompt": "Fire is"}]))
     assert [item.problem for item in items] == [None, reason, None]
     said = refusal(write(tmp_path / "bad.jsonl", [{**ONE, **change}] * 2))
     assert said.endswith(f"bad.jsonl' line 1: {reason}, and no other item of the file is valid either")
@@ -187,6 +187,8 @@ def test_one_bad_question_is_left_out_and_a_file_of_them_is_refused(
         ({"x\ud83d": 1}, r"line 2: column 'x\\ud83d' is not valid Unicode; rename it"),
         ({"group": "drinks"}, "line 1: 'group' is missing, but other questions have one"),
         ({"group": ["drinks"]}, r"line 2: 'group' is \['drinks'\], not text"),
+        ({}, "line 2: it repeats the question in .* line 1, which would count twice; remove one of them"),
+        ({"id": 7}, "line 2: it repeats the question in .* line 1, which would count twice"),
         ({"id": 1}, "line 2: id '1' is a duplicate .first in .* line 1."),
         ({"anwser": 0, "answer": ...}, "line 2: unknown column 'anwser'; did you mean 'answer'"),
         ({"popularty": 0}, "line 2: unknown column 'popularty'; did you mean 'popularity'"),
@@ -266,7 +268,7 @@ def test_a_byte_order_mark_windows_lines_and_empty_lines_change_nothing(tmp_path
 
 
 def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "own.jsonl", [ONE, {**ONE, "idx": 3, "year": None}])
+    path = write(tmp_path / "own.jsonl", [ONE, {**ONE, "prompt": "Fire is", "idx": 3, "year": None}])
     assert load_task(f"file:{path}").description.remarks == ("columns of own.jsonl that are not used: idx, year",)
 
 

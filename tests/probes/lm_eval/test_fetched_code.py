@@ -125,6 +125,19 @@ def test_a_task_whose_functions_load_a_models_code_is_refused(
     assert not proof.exists()
 
 
+def test_a_data_set_that_names_chained_files_in_its_card_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    card = "configs:\n- config_name: default\n  data_files: 'zip://a.jsonl::file:///x.zip'\n"
+    (data / "README.md").write_text(f"---\n{card}---\n")
+    (tmp_path / "own.yaml").write_text(f"task: own\ndataset_path: {data}\ntest_split: test\n")
+    monkeypatch.setattr(lm_eval_task, "task_files", lambda: {"own": tmp_path / "own.yaml"})
+    with pytest.raises(UserError, match=r"'.*zip://a.jsonl::file:///x.zip'' chains several file systems"):
+        lm_eval_task.LmEvalTask("own")
+
+
 @pytest.mark.parametrize(
     ("files", "more", "says"),
     [

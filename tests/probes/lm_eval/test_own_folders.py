@@ -133,7 +133,7 @@ def test_definitions_that_include_themselves_or_are_not_text_are_refused(folder:
 def test_a_key_that_is_given_twice_is_refused(folder: Path) -> None:
     with (folder / "deep" / "mine.yaml").open("a") as stream:
         stream.write("doc_to_target: '1'\n")
-    with pytest.raises(UserError, match=r"mine.yaml:10: duplicate key 'doc_to_target' .first in line 7."):
+    with pytest.raises(UserError, match=r"mine.yaml:10: duplicate key 'doc_to_target' .first on line 7."):
         load_task("mine", folders=(str(folder),))
 
 

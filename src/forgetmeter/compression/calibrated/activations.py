@@ -17,6 +17,7 @@ from forgetmeter.compression.calibrated.input_moments import InputMoments, refus
 from forgetmeter.compression.forms.unusable_weight import UnusableWeightError
 from forgetmeter.compression.forms.weight import DenseWeight, Weight
 from forgetmeter.compression.surgery.installation import installed
+from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import names_of_shared
 from forgetmeter.models.skipping import mapped, returning, tensors
 from forgetmeter.specs.role import Block, Matrix
@@ -57,6 +58,9 @@ class Activations:
 
         Args:
             blocks: The blocks; the first argument of each is the hidden states, ``(batch, positions, size)``.
+
+        Raises:
+            UserError: The model runs a block without calling it, as SqueezeBERT does.
         """
         similar: dict[Block, list[Tensor]] = {block: [] for block in blocks}
         with installed(self.model, self.earlier), ExitStack() as watching:
@@ -65,6 +69,11 @@ class Activations:
                 watching.callback(module.register_forward_hook(_watcher(found), with_kwargs=True).remove)
             for inputs in self.calibration:
                 self.call(inputs)
+        if unseen := [self._now(block) for block, found in similar.items() if not found]:
+            raise UserError(
+                f"the influence of {unseen[0]} cannot be measured, because the model runs it without calling it; "
+                "use by=position"
+            )
         return {block: 1 - float(torch.cat(found).mean()) for block, found in similar.items()}
 
     def compressed(self, units: Sequence[Unit], compress: Compress, *, has_products: bool) -> Iterator[Weight]:

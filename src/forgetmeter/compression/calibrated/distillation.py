@@ -50,7 +50,8 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
     """Train low-rank adapters of units, and yield each unit's new weight.
 
     The loss is the mean Kullback-Leibler divergence from the original's predictions, in nats per token, on the
-    calibration texts with blanks (``Blanks``). Weights that are zero stay zero.
+    calibration texts with blanks (``Blanks``). Weights that are zero stay zero, and weights that get no gradient, such
+    as those of an indexer that selects tokens, stay as they are.
 
     Args:
         activations: The model after the earlier steps, with texts.
@@ -58,7 +59,7 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
         training: The settings.
 
     Raises:
-        UnusableWeightError: The loss is NaN or infinite.
+        UnusableWeightError: The loss is NaN or infinite, or has no gradient.
     """
     random = Generator().manual_seed(training.seed)
     adapters = [_Adapter(unit, training.rank, random, activations) for unit in units]
@@ -74,7 +75,9 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
             loss = _loss(activations, adapters, names, *blanks.put_in(next(batches), random))
             if not bool(loss.isfinite()):
                 raise UnusableWeightError(f"cannot be trained: the loss of step {step + 1} is {loss.item()}")
-            for factor, gradient in zip(trained, torch.autograd.grad(loss, trained), strict=True):
+            if not loss.requires_grad:
+                raise UnusableWeightError("cannot be trained: the predictions pass no gradient to it")
+            for factor, gradient in zip(trained, torch.autograd.grad(loss, trained, allow_unused=True), strict=True):
                 factor.grad = gradient
             torch.nn.utils.clip_grad_norm_(trained, _LARGEST_NORM)
             optimizer.step()

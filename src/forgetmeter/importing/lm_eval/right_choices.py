@@ -6,7 +6,7 @@ import ast
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forgetmeter.importing.lm_eval.samples import Key, Sample
 from forgetmeter.probes.lm_eval.judging import measures
@@ -47,7 +47,8 @@ def right_choices(
     """Return the right choices of each document.
 
     A log gives the target as text, which may be an index, a choice, or a list of either. The reading that fits most
-    documents and agrees with what the log says about most answers is used. If neither fits, as where the choices are
+    documents and agrees with what the log says about most answers is used. If both fit all of them, the right choices
+    of documents of which they differ (choices that are numbers) are unknown. If neither fits, as where the choices are
     beginnings of one sentence and the target is its end, they follow from which answers were right, if that leaves only
     one.
 
@@ -57,12 +58,11 @@ def right_choices(
         metrics: The metrics that are 0 or 1 for a document, the one that decides first.
     """
     measured = [metric for metric in metrics if metric in _MEASURED]
-    readings = []
-    for read in (_as_indices, _as_texts):
-        readings.append(_reading(read, variants, choices, measured))
-        if not readings[-1].exceptions:
-            break
+    readings = [_reading(read, variants, choices, measured) for read in (_as_indices, _as_texts)]
     best = min(readings, key=lambda each: each.exceptions)
+    if not any(each.exceptions for each in readings):
+        one, other = (each.gold for each in readings)
+        return replace(best, gold={key: right if right == other[key] else () for key, right in one.items()})
     if 2 * len(best.missing) < len(choices):
         return best
     nothing = frozenset[Key]()

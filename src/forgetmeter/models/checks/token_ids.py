@@ -44,7 +44,10 @@ def refuse_impossible_tokens(
 
 
 def decoder_start(model: PreTrainedModel, name: str) -> int:
-    """Return the decoder start token that transformers uses to shift labels.
+    """Return the token with which the decoder of an encoder-decoder starts.
+
+    Most models of transformers put it before labels. mBART and PLBart put the labels' last token there instead, so the
+    model would see the end of the answer before its beginning.
 
     Raises:
         UserError: The configuration has none, or one that has no embedding.

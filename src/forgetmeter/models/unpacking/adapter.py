@@ -81,7 +81,11 @@ def merged(base: Sequence[PlainTensor], folder: Path, model: PreTrainedModel, na
     try:
         adapter = _Lora(raw_config(folder, ADAPTER_CONFIG), tensor_headers((folder / ADAPTER_WEIGHTS,)))
         name_of, modules = name_in(model), dict(model.named_modules())
-        places = {tensor.header.name: (name_of(tensor.header.name) or "").removesuffix(".weight") for tensor in base}
+        # Where transformers joins several tensors, such as experts, each is still a layer of its own in the file.
+        places = {
+            tensor.header.name: (name_of(tensor.header.name) or tensor.header.name).removesuffix(".weight")
+            for tensor in base
+        }
         # Adapters made before transformers renamed a model's layers have the names of its checkpoint.
         layers = set(places.values())
         adapter.pairs = {

@@ -35,7 +35,8 @@ class Questions:
         relations: Counts per group; missing if the questions have no groups.
 
     Raises:
-        UserError: A value has the wrong type, only some questions have a group, or indices start at 1.
+        UserError: A value has the wrong type, only some questions have a group, indices start at 1, or a question is
+            repeated.
     """
 
     def __init__(self, rows: Sequence[tuple[str, FileRow]], description: TaskDescription, *, limit: int | None) -> None:
@@ -47,6 +48,7 @@ class Questions:
             raise rows[groups.index("")][1].wrong("'group' is missing, but other questions have one")
         if self._is_grouped:
             self.relations = _counts(groups, items)
+        _refuse_repeated(items, [row for _, row in rows])
         self.items = tuple(_first(items, groups, limit))
         self.description = description
 
@@ -64,6 +66,14 @@ class Questions:
         means = relation_means((item.fields.get("relation", ""), outcome.metrics) for item, outcome in outcomes)
         kept = {name: value for name, value in means.items() if self._is_grouped or not name.endswith(MACRO)}
         return Judgement(tuple(outcome for _, outcome in outcomes), kept)
+
+
+def _refuse_repeated(items: Sequence[Item], rows: Sequence[FileRow]) -> None:
+    """Refuse a question that another row asks as well: intervals and tests count each as evidence of its own."""
+    first: dict[tuple[Requests, tuple[int, ...]], FileRow] = {}
+    for item, row in zip(items, rows, strict=True):
+        if item.problem is None and (other := first.setdefault((item.requests, item.gold), row)) is not row:
+            raise row.wrong(f"it repeats the question in {other.place}, which would count twice; remove one of them")
 
 
 def _item(name: str, row: FileRow) -> Item:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -110,6 +111,13 @@ def _made(name: str, path: Path, skipped: int, tried: set[int]) -> Any:  # noqa:
     return task
 
 
+def _named_by_card(path: str) -> Iterator[str]:
+    """Yield the values in the README.md of a data set's folder, which may name the files to read."""
+    with suppress(OSError, UnicodeDecodeError):
+        _, _, rest = (Path(path).expanduser() / "README.md").read_text(encoding="utf-8").partition("---")
+        yield from (line.strip() for line in rest.partition("\n---")[0].splitlines())
+
+
 _WRITING = {"storage_options", "cache_dir", "download_config"}
 
 
@@ -123,7 +131,7 @@ def _check_source(name: str, path: str, dataset_kwargs: Mapping[str, Any]) -> No
     """
     for key in _WRITING & dataset_kwargs.keys():
         raise UserError(f"task '{name}': dataset_kwargs may not set {key}, which decides where files go; remove it")
-    for file in texts_in([dataset_kwargs.get("data_files"), dataset_kwargs.get("data_dir")]):
+    for file in texts_in([dataset_kwargs.get("data_files"), dataset_kwargs.get("data_dir"), *_named_by_card(path)]):
         if "::" in file:
             raise UserError(f"task '{name}': '{file}' chains several file systems; name a plain file or URL")
     if path == "pandas":
