@@ -15,6 +15,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from forgetmeter.errors import UserError
+
 # The first paragraph of each command's help, so that `forgetmeter --help` imports no command.
 SUMMARIES = {
     "demo": "Show what three small models forget when they are compressed; takes minutes, works offline.",
@@ -82,7 +84,31 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
         """Parse the arguments with the imported command."""
-        return self.loaded().make_context(*arguments, **options)
+        command = self.loaded()
+        _refuse_repeated(command, arguments[1])
+        return command.make_context(*arguments, **options)
+
+
+def _refuse_repeated(command: Any, arguments: Sequence[str]) -> None:  # noqa: ANN401
+    """Refuse an option that is given twice although it has one value; the parser would take the last without a word."""
+    options = {name: each for each in command.params for name in each.opts if name.startswith("-")}
+    given, rest = set(), iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            return
+        name, has_value, _ = argument.partition("=")
+        option = options.get(name)
+        if option is None:
+            if argument in getattr(command, "commands", {}):
+                _refuse_repeated(command.commands[argument], list(rest))
+            continue
+        if option.is_flag:
+            continue
+        if not has_value:
+            next(rest, None)
+        if option in given and not option.multiple:
+            raise UserError(f"{name} is given twice, and only the last would count; give it once")
+        given.add(option)
 
 
 class LazyGroup(TyperGroup):
