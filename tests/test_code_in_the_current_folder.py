@@ -29,7 +29,8 @@ def command(tmp_path: Path) -> list[str]:
 def evil(llama_folder: Path, tmp_path: Path) -> Path:
     """Return the folder of a model with modules in it that write a file when they are imported."""
     folder = shutil.copytree(llama_folder, tmp_path / "evil")
-    (folder / "questions.jsonl").write_text('{"prompt": "1 is", "choices": ["odd", "even"], "answer": "odd"}\n' * 2)
+    rows = [f'{{"prompt": "{number} is", "choices": ["odd", "even"], "answer": "odd"}}\n' for number in (1, 3)]
+    (folder / "questions.jsonl").write_text("".join(rows))
     for name in NAMES:
         (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'the-code-ran')!r}, 'a').write({name!r})\n")
     return folder

@@ -126,8 +126,9 @@ def test_a_cell_that_fails_is_not_asked_for_ever(questions: str, tmp_path: Path)
 
 def test_a_model_that_knows_nothing_is_asked_once(tmp_path: Path) -> None:
     path = tmp_path / "questions.jsonl"
-    question = {"prompt": "The capital of France is", "choices": ["aa", "bb"], "answer": "bb"}
-    path.write_text("\n".join(json.dumps({**question, "id": str(place)}) for place in range(9)), encoding="utf-8")
+    question = {"choices": ["aa", "bb"], "answer": "bb"}
+    rows = [{**question, "prompt": f"The capital of France{'.' * place} is"} for place in range(9)]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     listener = Counting()
     with pytest.raises(UserError, match=r"parts of standard:decoder cannot be compared: .* needs at least 20 \(run"):
         measure_sensitivity(request(f"file:{path}", tmp_path / "run"), listener=listener, complete=listener.complete)

@@ -131,7 +131,7 @@ class Executor(Protocol):
 
     - If it is not done, it scores the task's items under the variant and calls ``write_outcomes``. The answers are
       judged by ``judged``, and the facts stored with the outcomes are those of ``CellFacts``, as a dictionary, with
-      the hash of the task's items as ``items_hash``. If scoring fails, it calls ``write_failure`` instead.
+      the hash of the task's stored items as ``items_hash``. If scoring fails, it calls ``write_failure`` instead.
     - If it is done, only a record of it was missing: its variant, its items, or its noise. The executor need not score
       the cell again, and calls ``progress.cell_kept(cell)``.
 

@@ -239,7 +239,8 @@ class _CellWork:
             UnwritableError: Other items are stored by now.
         """
         if task not in self._hashes:
-            self._hashes[task] = items_hash(self._work.tasks[task].items)
+            # Items that cannot be asked are not stored.
+            self._hashes[task] = items_hash([item for item in self._work.tasks[task].items if item.problem is None])
         if self._work.store.read_items_hash(task) not in (None, self._hashes[task]):
             raise UnwritableError(
                 f"the run at '{self._work.store.location}' was replaced by another while this one went on: it holds "
