@@ -27,6 +27,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import RequestScores
+from forgetmeter.scoring import packed_weights
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -83,6 +84,8 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
+    # The engine would pack by itself, and nothing would be left to compare.
+    packed_weights._FEWEST_TOKENS.clear()
     loaded = load(given.model)
     engine = Engine(loaded)
     prepared = engine.prepare(load_task(given.task, limit=given.items).items)
