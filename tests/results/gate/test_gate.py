@@ -5,6 +5,9 @@ Covers ``results.gate.measuring``, ``results.gate.answered``, ``results.gate.gat
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_up_run import MadeUpTask, RunBuilder, write_made_up_run
@@ -16,6 +19,7 @@ from forgetmeter.records.noise import Noise
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.results import open_run
+from forgetmeter.scoring.comparing_engine import ComparingEngine
 from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.paired import compare_paired
 from forgetmeter.statistics.resampling import hull
@@ -305,3 +309,22 @@ def test_a_run_of_baselines_alone_is_refused(tmp_path) -> None:
 
 def test_it_is_public() -> None:
     assert forgetmeter.gate is gate
+
+
+def test_texts_without_numbers_are_the_reason(tmp_path, monkeypatch) -> None:
+    def broken(engine, prepared, on_advance=None):
+        answers = read(engine, prepared, on_advance)
+        if engine._baseline is None:
+            return answers
+        return [replace(answers[0], divergences=(math.nan,) * len(answers[0].divergences)), *answers[1:]]
+
+    read = ComparingEngine._read
+    monkeypatch.setattr(ComparingEngine, "_read", broken)
+    (tmp_path / "texts.jsonl").write_text("".join(f'{{"text": "This is text number {n}."}}\n' for n in range(9)))
+    task, output = f"divergence:file={tmp_path / 'texts.jsonl'}", str(tmp_path / "run")
+    finished = forgetmeter.run(
+        {"models": ["standard:decoder"], "recipes": [ROUNDED], "tasks": [task], "output": output}
+    )
+    assert finished.failures == ()
+    ((check,),) = (each.results for each in gate(open_run(output), max_divergence=1).variants)
+    assert (check.verdict, check.reason) == ("UNMEASURED", "the scores of 1 text are NaN or infinite")

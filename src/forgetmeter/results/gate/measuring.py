@@ -8,6 +8,7 @@ from functools import cached_property, reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.results.compared.cell_summary import SIGNIFICANT, CellSummary
 from forgetmeter.results.compared.group_average import GroupAverage
 from forgetmeter.results.compared.measured import MeasuredSummary, measured_cells
@@ -79,7 +80,12 @@ class Measuring:
             raise NotMeasured(self._missing(check, check.recipe, task))
         found = [cell.intervals[metric] for cell in cells if cell is not None and metric in cell.intervals]
         if len(found) < len(cells):
-            raise NotMeasured("too few texts for an interval")
+            broken = cells[0].not_numbers
+            raise NotMeasured(
+                f"the scores of {counted(broken, 'text')} are NaN or infinite"
+                if broken
+                else "too few texts for an interval"
+            )
         if (check.condition.quantity, check.condition.statistic) == ("divergence", "mean"):
             found = list(map(strict_mean, found))
         return Measured(found[0], found[1], self._confidences[1], cells[0].items)
