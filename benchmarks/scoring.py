@@ -19,6 +19,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import mean
 
 import torch
 from lm_eval.api.instance import Instance
@@ -118,18 +119,18 @@ def measure(loaded: Loaded, exact: Engine | None, name: str, options: argparse.N
 def rounded(task: Task, found: Scores, right: Scores) -> Rounding:
     """Compare answers with those of float32."""
     pairs = zip(task.judge(found).outcomes, task.judge(right).outcomes, strict=True)
-    gaps = [
-        abs(one.loglikelihood - other.loglikelihood)
-        for each in zip(found, right, strict=True)
-        for one, other in zip(*each, strict=True)
-    ]
-    return Rounding(sum(one.prediction != other.prediction for one, other in pairs), sum(gaps) / len(gaps))
+    return Rounding(sum(one.prediction != other.prediction for one, other in pairs), mean(differences(found, right)))
 
 
 def farthest(mine: Scores, others: Scores) -> float:
     """Largest difference of two log-likelihoods of the same request, in nats."""
-    pairs = [pair for answers in zip(mine, others, strict=True) for pair in zip(*answers, strict=True)]
-    return max(abs(one.loglikelihood - other.loglikelihood) for one, other in pairs)
+    return max(differences(mine, others))
+
+
+def differences(mine: Scores, others: Scores) -> list[float]:
+    """Differences of the log-likelihoods of the same requests, in nats."""
+    pairs = (pair for answers in zip(mine, others, strict=True) for pair in zip(*answers, strict=True))
+    return [abs(one.loglikelihood - other.loglikelihood) for one, other in pairs]
 
 
 def ask_peer(peer: HFLM, task: Task) -> Scores:

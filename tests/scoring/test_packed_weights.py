@@ -5,6 +5,8 @@ Covers forgetmeter.scoring.packed_weights.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from tiny_models import make_llama, make_tokenizer
@@ -74,6 +76,19 @@ def test_each_variant_is_packed_anew() -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "_FEWEST_TOKENS", {})
         torch.testing.assert_close(second, scores(engine), rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("always")
+def test_nothing_is_packed_for_batches_that_others_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(Loaded(make_llama(), make_tokenizer(), "decoder", "tiny"))
+    prepared = engine.prepare(items())
+    packed: list[object] = []
+    monkeypatch.setattr(module, "multiplying_packed", lambda layers: packed.append(layers) or nullcontext())
+    read = engine.read_share(prepared, 0, 1)
+    assert packed.pop()
+    with engine.knowing(read):
+        engine.score(prepared)
+    assert packed == [[]]
 
 
 @pytest.mark.usefixtures("always")

@@ -61,7 +61,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # Spinning threads slow a busy machine down severalfold (docs/decisions/014-threads.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Not even a few microseconds of it would make each operation wait for a thread to wake up.
+    # Without a few microseconds of spinning, each operation would wait for a thread to wake up.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     # Large weights are allocated and freed often; huge pages make that several times as fast.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

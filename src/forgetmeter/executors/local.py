@@ -30,7 +30,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.location import Stamps
 from forgetmeter.records.cell import Cell, Variant
-from forgetmeter.records.item import Task, is_compared, judged
+from forgetmeter.records.item import Task, is_compared, judged, valid_items
 from forgetmeter.records.noise import Noise, noise_between
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.variant import Reached
@@ -239,8 +239,7 @@ class _CellWork:
             UnwritableError: Other items are stored by now.
         """
         if task not in self._hashes:
-            # Items that cannot be asked are not stored.
-            self._hashes[task] = items_hash([item for item in self._work.tasks[task].items if item.problem is None])
+            self._hashes[task] = items_hash(valid_items(self._work.tasks[task]))
         if self._work.store.read_items_hash(task) not in (None, self._hashes[task]):
             raise UnwritableError(
                 f"the run at '{self._work.store.location}' was replaced by another while this one went on: it holds "
@@ -488,9 +487,6 @@ def measure_noise(
     # A task that fits into one batch would otherwise be read in the same one again.
     smaller = Engine(loaded, batch_tokens=max(1, min(most, prepared.tokens) // _SHARE))
     if first is None:
-        first = _outcomes(engine, task)
-    return noise_between(first, _outcomes(smaller, task), batch_tokens=(most, smaller.batch_tokens))
-
-
-def _outcomes(engine: Engine, task: Task) -> Sequence[Outcome]:
-    return judged(task, engine.score(engine.prepare(task.items))).outcomes
+        first = judged(task, engine.score(prepared)).outcomes
+    second = judged(task, smaller.score(smaller.prepare(task.items))).outcomes
+    return noise_between(first, second, batch_tokens=(most, smaller.batch_tokens))

@@ -354,6 +354,11 @@ def _item_problems(item: Item, seen: set[str]) -> Iterator[str]:
         yield f"item '{item.id}': {item.asks.problem}"
 
 
+def valid_items(task: Task) -> list[Item]:
+    """Return the items to store: those that no model can be scored on must not count in the rate of guessing."""
+    return [item for item in task.items if item.problem is None]
+
+
 def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
     """Judge answers by a task's own rule; in tasks with right answers, answers that are not numbers are wrong.
 

@@ -109,7 +109,9 @@ class RunStore:
         except (OSError, ValueError) as error:
             raise UserError(f"'{self.location}' cannot be used ({error}); choose another --out") from error
         # Another worker may have started the run since the check above.
-        if files and layout.STUDY not in files and not _is_run_of(document, files):
+        if not files or layout.STUDY in files:
+            return
+        if not _is_run_of(document, files):
             if any(map(layout.variant_of, files)):
                 raise UserError(
                     f"'{self.location}' holds answers of a run whose {layout.STUDY} is missing, and this study lacks "
@@ -120,8 +122,7 @@ class RunStore:
                 f"'{self.location}' is not empty and not a run (it contains '{files[0]}', but no "
                 f"{layout.STUDY}); choose another --out"
             )
-
-        if files and layout.STUDY not in files and has_calibration(document):
+        if has_calibration(document):
             raise UserError(
                 f"'{self.location}' holds answers of a run whose {layout.STUDY} is missing; it alone says with which "
                 "text the methods that need calibration were calibrated; restore it, or choose another --out"

@@ -199,7 +199,9 @@ class Engine:
     def _read_in_memory(self, prepared: Prepared, on_advance: Callable[[float], None] | None) -> list[Answer | None]:
         while True:
             try:
-                with packed_weights(self._model, tokens=prepared.tokens):
+                # Not for nothing, where other processes have read everything.
+                is_known = bool(self._known) and all(batch.digest in self._known for batch in prepared.batches)
+                with packed_weights(self._model, tokens=0 if is_known else prepared.tokens):
                     return self._read(prepared, on_advance)
             except Exception as error:
                 if not is_out_of_memory(error) or not prepared.has_batches_of_several:

@@ -103,6 +103,11 @@ class Matrix:
         return f"{self.parameter}[{':, ' * self.axis}{'+'.join(shown)}]"
 
     @property
+    def holds_experts(self) -> bool:
+        """Whether the parameter holds one matrix for each expert of a block."""
+        return len(self.shape) == 3 and self.role.component in ("attention", "feed_forward")
+
+    @property
     def module(self) -> str:
         """Name of the module that holds the parameter."""
         return self.parameter.rpartition(".")[0]

@@ -18,7 +18,7 @@ from forgetmeter.config.vocabulary import Vocabulary
 from forgetmeter.errors import UserError, refuse
 from forgetmeter.executors.executor import Progress, Work
 from forgetmeter.executors.local import LocalExecutor
-from forgetmeter.records.item import Answer, Item, Task, TaskDescription
+from forgetmeter.records.item import Answer, Item, Task, TaskDescription, valid_items
 from forgetmeter.records.outcome import Judgement
 from forgetmeter.runs.run import Run, read_run
 from forgetmeter.runs.stored import StoredCell
@@ -26,7 +26,7 @@ from forgetmeter.runs.tables.items_table import items_hash, items_parquet
 from forgetmeter.runs.tables.outcomes_table import TOKEN_VALUES
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
-from forgetmeter.study.checked_study import CheckedStudy, valid_items
+from forgetmeter.study.checked_study import CheckedStudy
 from forgetmeter.study.preparing import supported_tasks
 from forgetmeter.study.running import check_study
 

@@ -16,7 +16,7 @@ from forgetmeter.plan.planning import Plan, make_plan
 from forgetmeter.probes.loading import load_task
 from forgetmeter.probes.registry import without_paths
 from forgetmeter.records.cell import Cell
-from forgetmeter.records.item import Item, Task
+from forgetmeter.records.item import valid_items
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.runs.stored import Failure
 from forgetmeter.runs.study_record import StudyRecord
@@ -83,11 +83,6 @@ class Finished:
     cells: int
     computed: int
     failures: tuple[Failure, ...]
-
-
-def valid_items(task: Task) -> list[Item]:
-    """Return the items to store: those that no model can be scored on must not count in the rate of guessing."""
-    return [item for item in task.items if item.problem is None]
 
 
 def plan_study(study: Study, locations: Mapping[ModelReference, Location], data: Path | None) -> CheckedStudy:

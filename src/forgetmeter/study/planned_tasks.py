@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from forgetmeter.probes.registry import find_task
-from forgetmeter.records.item import Task, WholeText
+from forgetmeter.records.item import Task, WholeText, valid_items
 from forgetmeter.results.summary import TaskSummary, relation_sizes
 from forgetmeter.runs.run import read_run
-from forgetmeter.study.checked_study import CheckedStudy, valid_items
+from forgetmeter.study.checked_study import CheckedStudy
 
 
 def planned_tasks(checked: CheckedStudy, loaded: Mapping[str, Task]) -> tuple[TaskSummary, ...]:

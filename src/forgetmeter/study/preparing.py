@@ -22,7 +22,7 @@ from forgetmeter.models.location import Location
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
-from forgetmeter.records.item import Task, is_compared
+from forgetmeter.records.item import Task, is_compared, valid_items
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.calibration import calibration_calls
@@ -31,7 +31,7 @@ from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.amount import tokens_to_read
 from forgetmeter.study.chat_template import chat_template_of
-from forgetmeter.study.checked_study import CheckedStudy, valid_items
+from forgetmeter.study.checked_study import CheckedStudy
 
 
 def open_checked(

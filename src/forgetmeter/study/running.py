@@ -20,11 +20,12 @@ from forgetmeter.probes.lm_eval.own_folders import own_task_files
 from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task, single_tasks, task_groups, task_problems
 from forgetmeter.probes.registry import is_declared
+from forgetmeter.records.item import valid_items
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.suggestion import refuse_type
 from forgetmeter.study import planned_tasks
-from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, stored_tasks, valid_items
+from forgetmeter.study.checked_study import CheckedStudy, Finished, plan_study, stored_tasks
 from forgetmeter.study.installed import InstalledVocabulary
 
 if TYPE_CHECKING:

@@ -215,7 +215,7 @@ def _why_refused(matrix: Matrix) -> str:
         return "is an array, not a matrix of outputs and inputs"
     if matrix.form == "conv1d":
         return "belongs to a Conv1D, which holds inputs before outputs"
-    if len(matrix.shape) == 3 and matrix.role.component in ("attention", "feed_forward"):
+    if matrix.holds_experts:
         return "holds all experts of a block in one tensor"
     return "is read by its block's own code, not through a linear layer"
 

@@ -1,4 +1,4 @@
-"""Low-bit weights with a scale and a zero point that is no integer, one each per group of input units."""
+"""Low-bit weights with a scale and a non-integer zero point, one each per group of input units."""
 
 from __future__ import annotations
 

@@ -27,14 +27,10 @@ def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weig
     return quantize(weight.values(), cast(Granularity, options["granularity"]))
 
 
-_EXPERTS = ("attention", "feed_forward")
-"""Components whose 3-dimensional tensors hold experts."""
-
-
 def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:  # noqa: ARG001
     """Refuse bare tensors that do not hold one matrix per expert."""
     bare = (each for each in matrices if each.form in ("tensor", "transposed"))
-    strange = next((each for each in bare if each.role.component not in _EXPERTS or len(each.shape) != 3), None)
+    strange = next((each for each in bare if not each.holds_experts), None)
     if strange is not None:
         is_mixer = strange.role.component == "mixer"
         why = "is read by its block's own code, not through a layer" if is_mixer else "is not known to be either"
