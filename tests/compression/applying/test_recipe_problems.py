@@ -26,18 +26,52 @@ def strange() -> Loaded:
     return Loaded(model, tokenizer=None, family="decoder", name="strange")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scope", ["overall", "attention.query", "layers[0]/feed_forward", "paper/overall"])
-def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str) -> None:
+@pytest.mark.parametrize(
+    ("scope", "ambiguous"),
+    [
+        ("overall", "3 weights of the model have an unknown role (first: model.table)"),
+        ("attention.query", "3 weights of the model have an unknown role (first: model.table)"),
+        (
+            "layers[0]/feed_forward",
+            "1 weight of the model has an unknown role (first: model.layers.0.extra.weight)",
+        ),
+        ("paper/overall", "3 weights of the model have an unknown role (first: model.table)"),
+    ],
+)
+def test_weights_of_unknown_role_are_a_problem_for_scopes_by_role(scope: str, ambiguous: str) -> None:
     matrices = weight_map(strange().model)
     (problem,) = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), matrices)
     before, _, suggested = problem.partition("to select only those that are known to be in it, write ")
-    assert before == f"scope '{scope}' is ambiguous: 3 weights of the model have an unknown role (first: model.table); "
+    assert before == f"scope '{scope}' is ambiguous: {ambiguous}; "
     recipe = parse_recipe(f"l1_unstructured:{suggested}:0.5")
     assert recipe_problems(recipe, matrices) == []
     without = [each for each in matrices if each.role.component != "unknown"]
     assert recipe.steps[0].scope.select(matrices) == parse_scope(scope).select(without)
     with pytest.raises(UserError, match="unknown role"):
         compress(strange(), f"l1_unstructured:{scope}:0.5")
+
+
+@pytest.mark.parametrize(("scope", "is_clear"), [("encoder/overall", True), ("decoder/overall", False)])
+def test_a_weight_of_unknown_role_is_a_problem_for_the_scopes_of_its_stack(scope: str, is_clear: bool) -> None:
+    model = make_architecture("t5")
+    model.decoder.block[0].extra = nn.Linear(4, 5)
+    problems = recipe_problems(parse_recipe(f"l1_unstructured:{scope}:0.5"), weight_map(model))
+    assert (problems == []) == is_clear
+
+
+@pytest.mark.parametrize("method", ["dynamic_int8:mixer", "gptq:mixer:4"])
+def test_weights_that_a_method_cannot_take_are_left_out_by_the_suggested_scope(method: str) -> None:
+    matrices = weight_map(CONFIGURATIONS["jamba as decoder"].model())
+    (problem,) = recipe_problems(parse_recipe(method), matrices)
+    assert "model.layers.0.mamba.dt_proj.weight" in problem
+    assert "is read by its block's own code" in problem
+    pattern = problem.partition("write ")[2]
+    recipe = parse_recipe(method.replace("mixer", pattern))
+    assert recipe_problems(recipe, matrices) == []
+    left_out = {matrix.module.rpartition(".")[2] for matrix in matrices if matrix.role.component == "mixer"} - {
+        matrix.module.rpartition(".")[2] for matrix in recipe.steps[0].scope.select(matrices)
+    }
+    assert left_out == {"dt_proj"}
 
 
 @pytest.mark.parametrize(("scope", "is_clear"), [("overall", True), ("attention", True), ("attention.query", False)])
@@ -95,7 +129,7 @@ def test_the_head_and_regular_expressions_can_still_be_selected() -> None:
 def test_only_linear_layers_and_experts_are_quantized() -> None:
     (problem,) = recipe_problems(parse_recipe("dynamic_int8:regex(table)"), weight_map(strange().model))
     assert problem == (
-        "dynamic_int8 supports linear layers and experts, and model.table is not known to be either; "
+        "dynamic_int8 supports linear layers and experts, and model.table is not known to be a layer's weight; "
         "choose a scope without it"
     )
 
@@ -152,7 +186,7 @@ def test_a_range_of_layers_beyond_the_last_is_a_problem(scope: str, is_whole: bo
         (
             "mamba as decoder",
             "dynamic_int8:mixer",
-            "dt_proj.weight is read by its block's own code, not through a layer",
+            "dt_proj.weight (the first of 2 such weights) is read by its block's own code, not through a linear layer",
         ),
     ],
 )

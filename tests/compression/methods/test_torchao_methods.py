@@ -126,7 +126,7 @@ def test_a_copy_can_be_copied() -> None:
             "mixtral",
             "int8_dynamic_torchao:feed_forward",
             "int8_dynamic_torchao supports linear layers only, and model.layers.0.mlp.experts.gate_up_proj (the first "
-            "of 4 such weights) holds all experts of a block in one tensor; choose a scope without it",
+            "of 4 such weights) holds all experts of a block in one tensor; choose a scope without them",
         ),
         ("llama", "int4_weight_only_torchao:attention:group_size=64", "has 32 and 32; choose another group_size"),
         ("llama", "int8_dynamic_torchao:attention+dynamic_int8:attention", "can only be pruned"),

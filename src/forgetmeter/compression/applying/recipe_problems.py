@@ -116,7 +116,7 @@ def sees_activations(step: Step) -> bool:
 def _method_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix]) -> Iterator[str]:
     method = load_method(step.method)
     declaration = method.declaration
-    if refused := list(_form_problems(declaration, selected)):
+    if refused := list(_form_problems(step, declaration, selected)):
         yield from refused
         return
     for problem in method.problems(selected, step.level, declaration.values(step), model=matrices):
@@ -127,7 +127,8 @@ def _method_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[
 def _scope_problems(
     step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix], model: PreTrainedModel | None
 ) -> list[str]:
-    ambiguous = list(_unknown_role_problems(step, matrices))
+    anywhere = replace(step.scope, selector="regex", pattern=".")
+    ambiguous = list(_unknown_role_problems(step, anywhere.select(matrices)))
     if not selected:
         return ambiguous or [_nothing_selected(step.scope, matrices, model)]
     return [*_layer_problems(step, matrices), *ambiguous]
@@ -196,16 +197,32 @@ def _idle_problems(step: Step, declaration: MethodDeclaration, selected: Sequenc
         yield f"'{step}' changes nothing: level {level:g} of {number} rounds to 0 {things}{several}"
 
 
-def _form_problems(declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
-    refused = [matrix for matrix in selected if matrix.form not in declaration.forms]
+def _form_problems(step: Step, declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
+    refused = [matrix for matrix in selected if not _has_form(declaration, matrix)]
     if refused:
         parameters = dict.fromkeys(matrix.parameter for matrix in refused)
         others = f" (the first of {len(parameters)} such weights)" if len(parameters) > 1 else ""
         supported = "linear layers and experts" if "tensor" in declaration.forms else "linear layers only"
+        by_name = _by_name(step.scope, [each for each in selected if each.parameter not in parameters])
+        them = "it" if len(parameters) == 1 else "them"
+        instead = f"for the scope without {them}, write {by_name}" if by_name else f"choose a scope without {them}"
         yield (
             f"{declaration.name} supports {supported}, and {refused[0].parameter}{others} {_why_refused(refused[0])}; "
-            "choose a scope without it"
+            f"{instead}"
         )
+
+
+def _has_form(declaration: MethodDeclaration, matrix: Matrix) -> bool:
+    is_bare = matrix.form in ("tensor", "transposed") and not matrix.holds_experts
+    return matrix.form in declaration.forms and not (declaration.needs_kernel and is_bare)
+
+
+def _by_name(scope: Scope, selected: Sequence[Matrix]) -> Scope | None:
+    """Return a scope of these matrices by name; ``None`` if there are none, too many, or parts of parameters."""
+    pattern = pattern_of(each.parameter for each in selected)
+    if not selected or len(pattern) > _LONGEST or any(each.ranges for each in selected):
+        return None
+    return replace(scope, selector="regex", pattern=pattern)
 
 
 def _why_refused(matrix: Matrix) -> str:
@@ -217,6 +234,8 @@ def _why_refused(matrix: Matrix) -> str:
         return "belongs to a Conv1D, which holds inputs before outputs"
     if matrix.holds_experts:
         return "holds all experts of a block in one tensor"
+    if matrix.role.component == "unknown":
+        return "is not known to be a layer's weight"
     return "is read by its block's own code, not through a linear layer"
 
 
@@ -265,10 +284,7 @@ def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[s
     problem = unknown_role_problem(matrices, selector)
     if problem and selector not in SURE_SELECTORS:
         unknown = [matrix.parameter for matrix in matrices if _is_unknown(matrix.role, selector)]
-        sure = step.scope.select(matrices)
-        others = pattern_of(each.parameter for each in sure)
-        if sure and len(others) <= _LONGEST and not any(each.ranges for each in sure):
-            by_name = replace(step.scope, selector="regex", pattern=others)
+        if by_name := _by_name(step.scope, step.scope.select(matrices)):
             instead = f"to select only those that are known to be in it, write {by_name}"
         else:
             pattern, every = pattern_of(unknown, most=_MOST_NAMES), pattern_of(unknown)

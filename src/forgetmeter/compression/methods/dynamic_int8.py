@@ -11,7 +11,6 @@ single text (docs/decisions/005-dynamic-int8-ranges.md); torch's own layers take
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import cast
 
 from forgetmeter.compression.forms.int8_weight import GRANULARITIES, Granularity, Int8Weight, quantize
@@ -19,24 +18,11 @@ from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import MatrixMethod, Options
 from forgetmeter.specs.method import MethodDeclaration, Option
 from forgetmeter.specs.recipe import Level
-from forgetmeter.specs.role import Matrix
 
 
 def transform(weight: Weight, level: Level | None, options: Options) -> Int8Weight:  # noqa: ARG001
     """Quantize one matrix, ``(output units, input units)``, or each expert's."""
     return quantize(weight.values(), cast(Granularity, options["granularity"]))
-
-
-def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> Iterator[str]:  # noqa: ARG001
-    """Refuse bare tensors that do not hold one matrix per expert."""
-    bare = (each for each in matrices if each.form in ("tensor", "transposed"))
-    strange = next((each for each in bare if not each.holds_experts), None)
-    if strange is not None:
-        is_mixer = strange.role.component == "mixer"
-        why = "is read by its block's own code, not through a layer" if is_mixer else "is not known to be either"
-        yield (
-            f"dynamic_int8 supports linear layers and experts, and {strange.parameter} {why}; choose a scope without it"
-        )
 
 
 METHOD = MatrixMethod(
@@ -56,5 +42,4 @@ METHOD = MatrixMethod(
     ),
     transform,
     orientation="outputs_first",
-    check=check,
 )
