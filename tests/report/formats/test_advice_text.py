@@ -137,3 +137,9 @@ def test_commands_quote_odd_folder_names() -> None:
 def test_a_model_that_fits_as_it_is_comes_first() -> None:
     text = advice_text(replace(ADVICE, most_bytes=ADVICE.dense_bytes), width=100).plain
     assert text.splitlines()[0] == f"The model is already within the size limit. Among the recipes, use {BEST}"
+
+
+def test_recipes_that_cannot_be_used_for_the_same_reason_share_a_line() -> None:
+    advice = replace(ADVICE, unusable=(("x:a", "no heads"), ("x:b", "a tied weight"), ("x:c", "no heads")))
+    said = [line for line in advice_text(advice, width=140).plain.splitlines() if line.startswith("Cannot be used")]
+    assert said == ["Cannot be used: x:a, x:c: no heads.", "Cannot be used: x:b: a tied weight."]

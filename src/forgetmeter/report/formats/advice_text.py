@@ -153,8 +153,11 @@ def _remarks(advice: Advice) -> Iterable[str]:
         yield f"Too large, not evaluated: {_names(_with_size(advice.too_large))}."
     for task, reason in advice.not_counted:
         yield f"Not counted: {task}, because {reason}."
+    by_reason: dict[str, list[str]] = {}
     for recipe, reason in advice.unusable:
-        yield f"Cannot be used: {reason if recipe in reason else f'{recipe}: {reason}'}."
+        by_reason.setdefault(reason, []).append(recipe)
+    for reason, recipes in by_reason.items():
+        yield f"Cannot be used: {reason if recipes[0] in reason else f'{_names(recipes)}: {reason}'}."
 
 
 def _with_size(recipes: Sequence[Sized]) -> list[str]:
