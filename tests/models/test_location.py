@@ -242,5 +242,8 @@ def test_a_shard_elsewhere_is_told_from_one_that_does_not_exist(
     shutil.copy(path / "model.safetensors", path / "sub" / "part.safetensors")
     content = {"metadata": {}, "weight_map": {"lm_head.weight": name}}
     (path / "model.safetensors.index.json").write_text(json.dumps(content))
+    # transformers reads the single file, not the index of earlier parts beside it.
+    locate(folder(path))
+    (path / "model.safetensors").rename(path / "part.safetensors")
     with pytest.raises(UserError, match=f"lists {name}, which {reason}"):
         locate(folder(path))

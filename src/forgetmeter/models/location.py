@@ -329,13 +329,14 @@ def _check_adapter(location: Location) -> None:
 def _check_shards(location: Location, shards: list[Path]) -> None:
     path, reference = location.path, location.reference
     index = path / INDEX
-    if index.is_file():
+    # Beside a single file, transformers does not read the index.
+    if index.is_file() and not (path / SINGLE).is_file():
         try:
             content = json.loads(index.read_text(encoding="utf-8"))
             listed = set(map(str, content["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
-        if "metadata" not in content and not (path / SINGLE).is_file():
+        if "metadata" not in content:
             # transformers requires it, and its error gives only the name.
             raise UserError(f"model '{reference}' cannot be loaded: its index has no 'metadata'")
         if missing := sorted(listed - {shard.name for shard in shards}):

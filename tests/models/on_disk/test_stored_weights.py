@@ -372,6 +372,8 @@ def test_a_quantization_method_that_is_no_name_is_refused(llama_folder: Path, tm
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors.index.json", "tokenizer_config.json"])
 def test_json_nested_too_deeply_is_refused(llama_folder: Path, tmp_path: Path, file: str) -> None:
     folder = changed(llama_folder, tmp_path / "deep")
+    if file.endswith(".index.json"):
+        (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
     (folder / file).write_text("[" * 100_000)
     said = refused(folder)
     assert said.startswith(f"model '{folder}': ")
