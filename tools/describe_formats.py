@@ -59,13 +59,15 @@ the published layout, and reads it. The tests check every row.
   means at most 0.00001. Formats whose kernels also round activations differ; so does compressed-tensors' NVFP4, whose
   weights the library unpacks to bfloat16.
 - **Tried on**: the devices on which a test reads this format.
+- **Variant**: with GPTQ, *v1* stores each zero point minus one, *v2* as it is; *act-order*: columns were quantized in
+  the order of the size of their activations.
 
 """
 _REFUSED = """\
 ## Refused
 
-These are refused before any work, with a one-line error and exit code 2, because forgetmeter cannot read the format, or
-needs a package or device that was missing when this table was generated:
+These are refused before any work starts, with a one-line error and exit code 2, because forgetmeter cannot read the
+format, or needs a package or device that was missing when this table was generated:
 
 """
 

@@ -121,6 +121,7 @@ def test_lists_name_everything_available() -> None:
     assert "attention.query" in forgetmeter("list", "scopes").stdout
     assert "package:MODULE" in forgetmeter("list", "models").stdout
     assert "winogrande" in forgetmeter("list", "tasks", "wino").stdout.splitlines()
+    assert "no task's name contains 'zzzz'" in forgetmeter("list", "tasks", "zzzz", expect=2).stderr
     probes = forgetmeter("list", "tasks").stdout.splitlines()[:10]
     assert [line.partition("[")[0] for line in probes] == [
         "lama/squad", "lama/google_re", "lama/trex", "lama/conceptnet", "bear", "popqa", "facts", "file:PATH",
@@ -189,6 +190,8 @@ def test_scopes_of_a_model_are_counted(llama_folder: Path) -> None:
     # 2 layers of 4 projections, of which keys and values are grouped.
     assert ["attention", "8", "6,144"] in [line.split()[:3] for line in lines]
     assert "the folder does not exist" in forgetmeter("list", "scopes", "--model", "./none", expect=2).stderr
+    engine = forgetmeter("list", "scopes", "--model", "engine:llama_cpp,model=x", expect=2).stderr
+    assert "the weights of an engine are not accessible; name the model that it runs" in engine
 
 
 @pytest.mark.parametrize(
@@ -224,7 +227,7 @@ def test_a_plan_in_a_pipe_shows_names_whole(tmp_path: Path) -> None:
     request = ["run", "--model", "standard:decoder", "--tasks", "facts:templates=0", "--recipes", recipe, "--out", out]
     planned = forgetmeter(*request, "--limit", "1", "--dry-run")
     plan = planned.stdout
-    assert "tokens to process; per variant" in planned.stderr
+    assert "tokens to process; per variant, " in planned.stderr
     assert any(line.split()[:2] == ["standard:decoder", recipe] for line in plan.splitlines())
     assert any(line.endswith(f"into {out}") for line in plan.splitlines())
 

@@ -93,7 +93,7 @@ def test_the_amount_is_given_first_and_the_time_left_counts_tokens(clock: Clock)
         clock.now += 10
         listener.cell_finished(short, seconds=10.0)
     assert stream.getvalue().splitlines() == [
-        "about 12,000 tokens to process; per variant 1,200 on piqa, 11,000 on bear",
+        "about 12,000 tokens to process; per variant, 1,200 on piqa, 11,000 on bear",
         f"{RECIPE} on piqa: 10 items in 10.0 s (1.0 items/s); 1/2 cells, 1:30 left",
     ]
 

@@ -151,7 +151,7 @@ def test_sentences_and_grids_use_its_phrases(later: Results) -> None:
 def test_advice_tries_its_declared_levels(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
     request = AdviceRequest("standard:decoder", ("facts:templates=0",), parse_budget("0.5"), output=str(tmp_path))
     advising = _Advising(request, Progress(), run_checked)
-    _, problems, _ = checked_recipes(advising._location, advising._study.recipes)
+    _, problems, _ = checked_recipes(advising._location, advising._study)
     recipes = [str(recipe) for recipe in advising._usable_recipes(problems)]
     assert recipes[-2:] == ["squares:overall:0.35", "squares:overall:0.55"]
     assert set(recipes[:-2]) <= set(map(str, preset_recipes("advice")))

@@ -34,12 +34,12 @@ def test_shares_and_sizes(text: str, most: int) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "is not a valid size"),
-        ("half", "is not a valid size"),
-        ("-1", "is not a valid size"),
-        ("nan", "is not a valid size"),
-        ("1e3MB", "is not a valid size"),
-        ("5 furlongs", "is not a valid size"),
+        ("", "is not a valid size limit"),
+        ("half", "is not a valid size limit"),
+        ("-1", "is not a valid size limit"),
+        ("nan", "is not a valid size limit"),
+        ("1e3MB", "is not a valid size limit"),
+        ("5 furlongs", "is not a valid size limit"),
         ("0", "is not a valid share: it must be above 0 and at most 1"),
         ("2", "is not a valid share"),
         ("200", "allowed: a share such as 0.5 or 50%, or a size such as 200MB"),
@@ -48,7 +48,7 @@ def test_shares_and_sizes(text: str, most: int) -> None:
         ("9" * 5000 + "B", "99…99"),
         ("9" * 5000 + "B", "is too large"),
         ("9" * 5000, "is not a valid share"),
-        ("٣MB", "is not a valid size"),
+        ("٣MB", "is not a valid size limit"),
     ],
 )
 def test_invalid_sizes_are_refused(text: str, says: str) -> None:

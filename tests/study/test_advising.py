@@ -274,6 +274,7 @@ def test_if_nothing_fits_the_smallest_is_named(folder: Path) -> None:
         ({"recipes": ("l1_unstructured:cross_attention:0.5",)}, "scope 'cross_attention' selects no weight"),
         ({"recipes": ("baseline",)}, "--recipes has only the baseline"),
         ({"options": {"evaluation.limit": 0}}, "must be"),
+        ({"options": {"evaluation.device": "mps"}}, "device 'mps' is not available"),
     ],
 )
 def test_a_wrong_request_is_refused_up_front(changes: dict[str, object], says: str, folder: Path) -> None:

@@ -16,13 +16,14 @@ from forgetmeter.specs.scope import split_at
 Limit = Annotated[
     int | None,
     typer.Option(
-        help="Only the first N items per task (for facts, per relation and template; for other probes, per relation)."
+        help="Only the first N items per task (for facts, per relation and template; for other probes, per relation; "
+        "for files of questions, per group)."
     ),
 ]
-DTypeName = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")]
-DeviceName = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
-Seed = Annotated[int | None, typer.Option(help="Random seed.")]
-BatchTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.")]
+DTypeName = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.", show_default="float32")]
+DeviceName = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.", show_default="0")]
+BatchTokens = Annotated[int | None, typer.Option(help="Maximum number of tokens per batch.", show_default="auto")]
 NoiseFloor = Annotated[
     bool | None,
     typer.Option(

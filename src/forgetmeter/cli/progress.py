@@ -50,7 +50,7 @@ def amount_in_words(tokens: Mapping[Cell, int]) -> str:
     for cell, number in tokens.items():
         by_task.setdefault(cell.task, []).append(number)
     each = ", ".join(f"{_about(mean(some))} on {task}" for task, some in by_task.items())
-    return f"about {_about(sum(tokens.values()))} tokens to process; per variant {each}"
+    return f"about {_about(sum(tokens.values()))} tokens to process; per variant, {each}"
 
 
 def _about(number: float) -> str:

@@ -87,7 +87,10 @@ def _model(entry: Any, info: ValidationInfo) -> ModelReference:  # noqa: ANN401
         raise ValueError(f"'{entry}' is not a valid model")
     reference = _checked(parse_model_reference, entry)
     if reference.source == "engine":
-        raise ValueError(f"'{reference}': an engine can be a candidate, but not a baseline; list it under candidates")
+        raise ValueError(
+            f"'{reference}': an engine can be a candidate, but not a baseline; list it under candidates in a study, or "
+            "use forgetmeter compare"
+        )
     _complain(_vocabulary(info).model_problems(reference))
     return reference
 

@@ -129,13 +129,13 @@ class ExternalEngine:
             raise UserError(f"engine {self.name} does not start: {described(error)}") from error
 
     def check(self, items: Iterable[Item] = ()) -> None:
-        """Start the runtime, and check its answers to requests for which these must have known relations.
+        """Start the runtime, and check that its answers to test requests relate to each other as they must.
 
         Args:
             items: The items that it will answer. A fault may show only in texts as long as the longest of these.
 
         Raises:
-            UserError: It does not start, gives no log-likelihoods, or they are those of other tokens.
+            UserError: The runtime does not start, returns no log-likelihoods, or returns those of other tokens.
         """
         try:
             problem = problem_of(self._loglikelihoods)

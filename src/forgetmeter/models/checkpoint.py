@@ -314,6 +314,9 @@ def open_checkpoint(reference: str | Path) -> Checkpoint:
             ``standard:FAMILY``.
 
     Raises:
-        UserError: It does not exist, or cannot be loaded.
+                UserError: It does not exist, cannot be loaded, or is an engine.
     """
-    return Checkpoint(locate(parse_model_reference(reference)))
+    parsed = parse_model_reference(reference)
+    if parsed.source == "engine":
+        raise UserError(f"model '{parsed}': the weights of an engine are not accessible; name the model that it runs")
+    return Checkpoint(locate(parsed))

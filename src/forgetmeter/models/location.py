@@ -158,7 +158,7 @@ def _content(path: Path) -> str:
 def _written_otherwise(path: Path) -> list[str]:
     """Return the tokens that begin and end generated texts, unless they are the configuration's own.
 
-    Earlier versions did not hash ``generation_config.json``; most models keep their identity.
+    Only differing tokens are hashed, so that most models keep the identity that earlier versions gave them.
     """
     own, generation = raw_config(path), raw_config(path, "generation_config.json")
     found = {key: generation.get(key) for key in _WRITTEN}

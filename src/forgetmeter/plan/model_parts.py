@@ -36,7 +36,7 @@ def model_parts(matrices: Sequence[Matrix], *, by: Division, bands: int | None, 
     layers = {stack: 1 + max(_layers(body, stack)) for stack in sorted({each.stack for each in body}, reverse=True)}
     deepest, shallowest = max(layers.values()), min(layers.values())
     if bands is not None and not 1 <= bands <= shallowest:
-        raise UserError(f"{bands} bands of layers: must be from 1 to {shallowest}, the number of layers")
+        raise UserError(f"--layers must be from 1 to {shallowest}, its number of layers, not {bands}")
     if bands is not None:
         return _parts(body, layers, by, bands)
     for number in range(deepest, 0, -1):

@@ -34,7 +34,7 @@ class PackedSource:
     bits: Mapping[str, float] = field(default_factory=dict)
 
     def sizes(self, model: str) -> str:
-        """Return a sentence with both sizes of the model whose files these are."""
+        """Return a sentence giving the model's size as stored and in float32."""
         (stored,), (dense,) = megabytes([self.bytes]), megabytes([self.dense_bytes])
         made = f", made by {self.maker}" if self.maker else ""
         return f"{model} takes {stored} MB as stored ({self.format}{made}), and {dense} MB as float32."

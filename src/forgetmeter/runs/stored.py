@@ -11,7 +11,7 @@ from forgetmeter.records.variant import Reached, RoleCount
 
 @dataclass(frozen=True)
 class StoredVariant:
-    """A variant of the study, without facts until it has been made.
+    """A variant of the study; ``facts`` is empty until it has been made.
 
     Attributes:
         id: The variant's id.

@@ -57,16 +57,18 @@ def parse_budget(text: str) -> Budget:
     found = _FORM.fullmatch(text)
     unit = found.group(2).lower() if found else ""
     if found is None or unit not in ("", "%", *_UNITS):
-        raise UserError(f"'{shortened(text)}' is not a valid size ({_ALLOWED})")
+        raise UserError(f"'{shortened(text)}' is not a valid size limit ({_ALLOWED})")
     number = float(found.group(1))
     if unit in ("", "%"):
         share = number / 100 if unit else number
         if not 0 < share <= 1:
-            raise UserError(f"'{shortened(text)}' is not a valid share: it must be above 0 and at most 1 ({_ALLOWED})")
+            raise UserError(
+                f"size limit '{shortened(text)}' is not a valid share: it must be above 0 and at most 1 ({_ALLOWED})"
+            )
         return Budget(share=share)
     if not math.isfinite(number * _UNITS[unit]):
-        raise UserError(f"'{shortened(text)}' is too large ({_ALLOWED})")
+        raise UserError(f"size limit '{shortened(text)}' is too large ({_ALLOWED})")
     size = int(number * _UNITS[unit])
     if size < 1:
-        raise UserError(f"'{shortened(text)}' is less than one byte ({_ALLOWED})")
+        raise UserError(f"size limit '{shortened(text)}' is less than one byte ({_ALLOWED})")
     return Budget(size=size)

@@ -113,7 +113,7 @@ class MethodDeclaration:
             without changing each other's answers.
         packs: For a method whose weights are symmetric integers times scales (``Weight.integers_and_scales``): returns
             their layout for a level and all options, or ``None`` if these make weights that checkpoints cannot store as
-            integers. ``None`` if there is no layout for any options.
+            integers. ``packs`` itself is ``None`` if the method never has such a layout.
         pools: The pools that a fraction applies to; ``None`` if there are none or they depend on the weights.
         kind: Category in findings and charts. By default it follows from ``effect``: unstructured pruning for
             ``zeroes``, quantization for ``quantizes``, neither for ``rewrites``.

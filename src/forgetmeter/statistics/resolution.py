@@ -113,8 +113,8 @@ class SeenCorrelation:
     """How alike the changes of two items of a relation were in an earlier run (intraclass correlation).
 
     Attributes:
-        value: The estimate of the analysis of variance, which can be below zero.
-        variance: Its variance if there is no correlation: the more items each relation has, the smaller.
+        value: The ANOVA estimate, which can be below zero.
+        variance: Variance of the estimate if the true correlation is zero; it falls as relations have more items.
     """
 
     value: float
@@ -123,8 +123,8 @@ class SeenCorrelation:
     def shrunk(self, expected: float) -> float:
         """Return it shrunk towards the expected value, by its variance; from 0 to 1.
 
-        Few items of each relation barely reveal a correlation of 0.01, which matters once many are asked. Usual
-        correlations are taken to vary by as much as they are large.
+        Few items of each relation barely reveal a correlation of 0.01, which matters once many are asked. The prior
+        standard deviation of a correlation is assumed to equal its expected value.
         """
         weight = expected**2 / (expected**2 + self.variance)
         return min(max(weight * self.value + (1 - weight) * expected, 0.0), 1.0)

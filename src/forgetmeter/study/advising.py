@@ -115,7 +115,7 @@ class _Advising:
         # Imports torch and transformers, which take seconds; invalid requests have failed before.
         from forgetmeter.study import mixing_bits, recipe_sizes
 
-        checkpoint, problems, unknown_role = recipe_sizes.checked_recipes(self._location, self._study.recipes)
+        checkpoint, problems, unknown_role = recipe_sizes.checked_recipes(self._location, self._study)
         recipes = self._usable_recipes(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.compression.applying.recipe_problems import recipe_problems
-from forgetmeter.compression.registry import METHODS, declared_problems
+from forgetmeter.compression.registry import METHODS, declared_problems, drops_blocks, load_method
 from forgetmeter.config.study import Study
 from forgetmeter.config.study_file import argument_name, study_from_options
 from forgetmeter.errors import UserError, refuse
@@ -127,8 +127,12 @@ class _Measuring:
         checkpoint.check()
         recipes, unusable = self._recipes(checkpoint)
         coarse, *finer = (min(times * self._request.precision, _WIDEST) for times in _COARSER)
-        self._check_baseline(coarse, checkpoint)
+        if not RunStore(self._study.output).has_recipes():
+            self._listener.stage("the baseline")
+            self._complete(self._planned((), coarse, checkpoint))
         checked = self._planned(recipes, coarse, checkpoint)
+        self._check_baseline()
+
         self._announce(1, checked, coarse)
         finished = self._complete(checked)
         for number, precision in enumerate(finer, 2):
@@ -142,10 +146,7 @@ class _Measuring:
                 finished = self._complete(checked)
         return SensitivityRun(finished, unusable)
 
-    def _check_baseline(self, precision: float, checkpoint: Checkpoint) -> None:
-        if not RunStore(self._study.output).has_recipes():
-            self._listener.stage("the baseline")
-            self._complete(self._planned((), precision, checkpoint))
+    def _check_baseline(self) -> None:
         found = open_run(self._study.output).standings([BASELINE])
         if not found.counted:
             raise UserError(
@@ -177,6 +178,8 @@ class _Measuring:
             made = [Recipe((replace(step, scope=part),)) for part in self._parts(matrices, most)]
             problems = {recipe: recipe_problems(recipe, matrices, model=checkpoint.skeleton) for recipe in made}
             fits = [recipe for recipe, found in problems.items() if not found]
+            if drops_blocks(made[0]) and request.by != "layer":
+                raise UserError(f"--methods: {step.method} removes whole blocks; use it with --by layer")
             if not fits:
                 raise UserError(f"--methods: {problems[made[0]][0]} (model '{request.model}')")
             usable += fits
@@ -235,4 +238,6 @@ def step_of(text: str) -> Step:
             "as l1_unstructured:0.5 or round_to_nearest:3:group_size=64"
         ) from None
     refuse(f"--methods: {problem} (in '{text}')" for problem in declared_problems(step))
+    if load_method(name).declaration.follows_others:
+        raise UserError(f"--methods: {name} only works after other steps, so it cannot be measured alone")
     return step

@@ -86,10 +86,10 @@ class _Option:
 
 
 def mixes(found: Sequence[Sensitivity], sizes: SizePredictor, most: int) -> list[Sized]:
-    """Return the recipes with the least expected loss within a size; none if none fits.
+    """Return the recipes with the least expected loss within a size limit; an empty list if none fits.
 
-    The losses of parts are taken to add up. One recipe follows from the losses as measured, another from values halfway
-    between these and their upper limits.
+    The losses of parts are assumed to add up. One recipe follows from the losses as measured, another from values
+    halfway between these and their upper limits.
 
     Args:
         found: Sensitivities of all parts to ``_MEASURED_BITS``, over one task or several.

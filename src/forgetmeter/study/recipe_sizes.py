@@ -9,28 +9,29 @@ from forgetmeter.checkpoints.compressing import refuse_quantized
 from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.compression.applying.recipe_problems import recipe_problems, recipes_of_unknown, unknown_role_problem
-from forgetmeter.config.study import Evaluation
+from forgetmeter.config.study import Evaluation, Study
 from forgetmeter.errors import UserError
 from forgetmeter.executors.calibration import calibration_for
 from forgetmeter.models.checkpoint import Checkpoint
-from forgetmeter.models.loading import load
+from forgetmeter.models.loading import load, resolve_device
 from forgetmeter.models.location import Location
 from forgetmeter.results.advice import Sized
 from forgetmeter.specs.recipe import Recipe
 
 
-def checked_recipes(location: Location, recipes: Sequence[Recipe]) -> tuple[Checkpoint, dict[Recipe, list[str]], str]:
+def checked_recipes(location: Location, study: Study) -> tuple[Checkpoint, dict[Recipe, list[str]], str]:
     """Open a model, and return it with the problems of each recipe except the baseline, and that of unknown roles.
 
     The last comes with examples of recipes that have no such problem; it is empty if the model has no such weights.
 
     Raises:
-        UserError: The model cannot be loaded, or is already quantized.
+        UserError: The device is not available, the model cannot be loaded, or it is already quantized.
     """
+    resolve_device(study.evaluation.device)
     checkpoint = Checkpoint(location)
     refuse_quantized(checkpoint)
     checkpoint.check()
-    steps = (recipe for recipe in recipes if recipe.steps)
+    steps = (recipe for recipe in study.recipes if recipe.steps)
     matrices, skeleton = checkpoint.matrices, checkpoint.skeleton
     problems = {recipe: recipe_problems(recipe, matrices, model=skeleton) for recipe in steps}
     unknown_role = unknown_role_problem(matrices)

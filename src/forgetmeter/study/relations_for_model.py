@@ -26,7 +26,10 @@ def relations_for_model(relations: Sequence[RelationCounts], items: Sequence[Ite
     checkpoint = open_checkpoint(model)
     shape = checkpoint.outline()
     if checkpoint.family == "decoder":
-        raise UserError(f"model '{model}' is a decoder, which ranks candidates with any number of tokens; omit --model")
+        raise UserError(
+            f"model '{model}' is a decoder, which can rank candidates of any length and so leaves no items out; "
+            "omit --model"
+        )
     prepared = Engine(Loaded(shape, checkpoint.tokenizer, checkpoint.family, model)).prepare(items)
     found: dict[str, Counter[str]] = {relation.relation: Counter() for relation in relations}
     for item, reason in zip(items, prepared.reasons, strict=True):

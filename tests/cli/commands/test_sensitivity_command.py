@@ -37,14 +37,24 @@ def test_other_parts_need_another_folder(shown: str, run: str) -> None:
     assert "holds a run of another study" in done.stderr
 
 
+def test_a_run_of_another_study_is_named_as_such_whatever_its_baseline_knows(tmp_path: Path) -> None:
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"prompt": "One and one is", "choices": ["two", "six"], "answer": 0}\n')
+    run = str(tmp_path / "run")
+    recipe = ["--recipes", "l1_unstructured:overall:0.5"]
+    forgetmeter("run", "--model", "standard:decoder", "--tasks", f"file:{own}", *recipe, "--out", run)
+    done = forgetmeter("sensitivity", *REQUEST, "--out", run, expect=2)
+    assert "holds a run of another study" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["standard:decoder"], "'standard:decoder' is not a run; to measure a model, give --tasks and --out"),
+        (["standard:decoder"], "'standard:decoder' is not a run; to measure a model, also give --tasks and --out"),
         (["no/such/run"], "'no/such/run' is not a run"),
-        ([*REQUEST], "to measure a model, give --tasks and --out"),
+        ([*REQUEST], "to measure a model, also give --out"),
         ([*REQUEST, "--out", "x", "--by", "roles"], "unknown value of --by 'roles'; did you mean 'role'?"),
-        ([*REQUEST, "--out", "x", "--layers", "9"], "9 bands of layers: must be from 1 to 3"),
+        ([*REQUEST, "--out", "x", "--layers", "9"], "--layers must be from 1 to 3, its number of layers, not 9"),
         ([*REQUEST, "--out", "x", "--precision", "7"], "--precision"),
     ],
 )

@@ -165,9 +165,9 @@ SPECIMENS: tuple[Specimen, ...] = (
     _fp8("per-block, block size does not divide the weight", lambda: fp8_packer((20, 24)), weight_block_size=[20, 24]),
     _fp8("per-channel", lambda: fp8_packer(by="channel"), weight_block_size=None),
     _fp8("per-tensor", lambda: fp8_packer(by="tensor"), weight_block_size=None),
-    Specimen("FP8", "experts one by one", "Qwen", experts),
+    Specimen("FP8", "experts stored as separate tensors", "Qwen", experts),
     Specimen("MXFP8", "", "transformers", packed(_mxfp8, {"quant_method": "mxfp8"})),
     Specimen("MXFP4", "experts", "OpenAI (gpt-oss)", gpt_oss),
-    Specimen("LoRA adapter", "of plain weights", "peft", adapter(plain_base)),
-    Specimen("LoRA adapter", "of a GPTQ checkpoint", "peft", adapter(packed(gptq_packer, GPTQ))),
+    Specimen("LoRA adapter", "on a plain base model", "peft", adapter(plain_base)),
+    Specimen("LoRA adapter", "on a GPTQ base model", "peft", adapter(packed(gptq_packer, GPTQ))),
 )

@@ -122,7 +122,7 @@ def test_an_unknown_method_is_refused_by_name(llama_folder: Path, tmp_path: Path
 
 def test_a_method_without_a_name_is_refused(llama_folder: Path, tmp_path: Path) -> None:
     folder = changed(llama_folder, tmp_path / "unnamed", quantization_config={"bits": 4})
-    assert "by a method that its config.json does not name" in refused(folder)
+    assert "but its config.json does not name the method" in refused(folder)
 
 
 @pytest.mark.parametrize("method", ["fp8", "gptq", "awq", "compressed-tensors", "hqq", "quanto", "torchao", "mxfp4"])

@@ -64,7 +64,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ({"version": "gemv"}, "in the layout 'gemv' with 4 bits, which is not supported"),
         ({"version": "marlin"}, "in the layout 'marlin' with 4 bits"),
-        ({"bits": 5}, "in the layout 'gemm' with 5 bits, which is not supported (gemm with 4 bits is; AutoAWQ or"),
+        (
+            {"bits": 5},
+            "in the layout 'gemm' with 5 bits, which is not supported (supported: gemm with 4 bits; try AutoAWQ or",
+        ),
         ({"group_size": 128}, "which does not match a group size of 128"),
     ],
 )

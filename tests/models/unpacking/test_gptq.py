@@ -246,14 +246,17 @@ AUTO_ROUND = {"quant_method": "auto-round"}
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"checkpoint_format": "marlin"}, "gptq in the layout 'marlin', which is not supported (gptq and gptq_v2 are"),
+        (
+            {"checkpoint_format": "marlin"},
+            "gptq in the layout 'marlin', which is not supported (supported: gptq, gptq_v2; try GPTQModel",
+        ),
         ({"is_marlin_format": True}, "gptq in the layout 'marlin'"),
         ({"group_size": "32"}, "gptq with group_size '32', which cannot be read"),
         ({"checkpoint_format": ["gptq"]}, "gptq with checkpoint_format ['gptq'], which cannot be read"),
         ({"meta": "quantizer"}, "gptq with meta 'quantizer', which cannot be read"),
         ({"rotation": "hadamard"}, "gptq with rotation, which is not supported"),
         (AUTO_ROUND | {"packing_format": "auto_round:fp8_static"}, "auto-round in the layout 'fp8_static', which is"),
-        (AUTO_ROUND | {"act_bits": 8}, "auto-round with activations of 8 bits, which are not supported (AutoRound"),
+        (AUTO_ROUND | {"act_bits": 8}, "auto-round with activations of 8 bits, which are not supported (try AutoRound"),
         (AUTO_ROUND | {"act_bits": "8"}, "auto-round with act_bits '8', which cannot be read"),
         (AUTO_ROUND | {"extra_config": {Q_PROJ: {"act_bits": 8}}}, "auto-round with activations of 8 bits, which are"),
         (AUTO_ROUND | {"extra_config": {Q_PROJ: {"act_bits": [8]}}}, "auto-round with activations of [8] bits, which"),

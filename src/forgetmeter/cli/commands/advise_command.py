@@ -36,7 +36,7 @@ def advise_command(
         str | None,
         typer.Option(
             help="Folder or URL of the runs.",
-            show_default="under runs/, named after the request",
+            show_default="runs/advice-MODEL-HASH, where HASH identifies the request",
             callback=options.kept,
         ),
     ] = None,

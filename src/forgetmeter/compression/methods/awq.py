@@ -107,7 +107,7 @@ METHOD = CalibratedMethod(
         phrase="rounded to {level} bits by AWQ",
         options={
             "group_size": Option(0, "Number of input units per scale; 0 for all.", least=0),
-            "grid": Option(20, "Number of powers of the inputs' magnitudes that are tried as scales.", least=1),
+            "grid": Option(20, "Number of exponents to try; scales are input magnitudes raised to them.", least=1),
             "clip": Option(True, "Whether to clip each group of weights where that reduces its error."),
         },
         effect="quantizes",

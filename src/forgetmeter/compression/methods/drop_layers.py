@@ -38,8 +38,7 @@ class DropLayers(ActivationsMethod):
         outside = next((matrix for matrix in matrices if matrix.block is None), None)
         if outside is not None:
             yield (
-                f"drop_layers drops whole blocks, and {outside} is not part of any; choose overall or "
-                "layers[0-5]/overall"
+                f"drop_layers drops whole blocks, and {outside} is not part of any; choose overall or layers[0]/overall"
             )
             return
         lists = {path for path, _ in _blocks(model)}
@@ -52,7 +51,7 @@ class DropLayers(ActivationsMethod):
             if not parts >= _WHOLE & {(m.role.component, m.role.part) for m in model if m.block == block}:
                 yield (
                     "drop_layers drops whole blocks, and the scope selects only part of "
-                    f"{block[0]}.{block[1]}; choose overall or layers[0-5]/overall"
+                    f"{block[0]}.{block[1]}; choose overall or layers[0]/overall"
                 )
                 return
         everything = _by_list(_blocks(model))
@@ -77,7 +76,7 @@ class DropLayers(ActivationsMethod):
         return at_level
 
     def _orders(self, blocks: Sequence[Block], options: Options) -> list[list[Block]]:
-        """Return the blocks of each list in order of removal; by position if there are no activations."""
+        """Return the blocks of each list in order of removal: by influence, or last first without activations."""
         if self.activations is None or not self.needs_activations(options):
             return [sorted(some, reverse=True) for some in _by_list(blocks).values()]
         influence = self.activations.influence(blocks)

@@ -141,7 +141,7 @@ def packing(level: Level | None, options: Mapping[str, OptionValue]) -> Packing 
 METHOD = CalibratedMethod(
     MethodDeclaration(
         name="gptq",
-        summary="Rounds weights to 2 to 8 bits, one input unit at a time; later ones compensate for errors.",
+        summary="Rounds weights to 2 to 8 bits, one input unit at a time, and adjusts later ones to compensate.",
         reference="GPTQ (Frantar et al. 2022, 2210.17323)",
         level="bits",
         forms=("linear", "conv1d"),
@@ -150,9 +150,11 @@ METHOD = CalibratedMethod(
             "group_size": Option(0, "Number of input units per scale; 0 for all.", least=0),
             "symmetric": Option(True, "Whether the grid is symmetric about 0; otherwise, it has zero points."),
             "act_order": Option(False, "Whether to take the input units with the largest inputs first."),
-            "static_groups": Option(False, "Whether groups are neighbours whose scales are found beforehand."),
+            "static_groups": Option(
+                False, "Whether to compute all groups' scales before rounding, in the original order."
+            ),
             "block_size": Option(128, "Number of input units after which all later ones are updated.", least=1),
-            "damp": Option(0.01, "Share of the mean squared input that is added to each.", least=0),
+            "damp": Option(0.01, "Share of the mean squared input to add to each squared input.", least=0),
         },
         effect="quantizes",
         packs=packing,

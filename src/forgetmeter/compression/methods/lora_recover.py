@@ -18,7 +18,7 @@ class Recovery(ActivationsMethod):
     """Trains what earlier steps left, on the calibration texts."""
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:
-        """Return a function that trains all units together; there is no level."""
+        """Return a function that trains all units together; the level is ignored, since the method has none."""
         activations = self.activations
         assert activations is not None, "the compressor calibrates methods that need activations"
         training = Training(int(options["rank"]), int(options["steps"]), float(options["learning_rate"]), seed=seed)
@@ -32,7 +32,7 @@ class Recovery(ActivationsMethod):
 METHOD = Recovery(
     MethodDeclaration(
         name="lora_recover",
-        summary="Trains low-rank adapters on text, towards the original's predictions, and merges them; zeros stay.",
+        summary="Trains low-rank adapters to match the original model's predictions, and merges them; zeros stay zero.",
         reference="adapters: LoRA (Hu et al. 2021, 2106.09685); loss: distillation (Hinton et al. 2015, 1503.02531)",
         level="none",
         options={

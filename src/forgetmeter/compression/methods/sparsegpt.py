@@ -88,15 +88,17 @@ def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> 
 METHOD = CalibratedMethod(
     MethodDeclaration(
         name="sparsegpt",
-        summary="Zeroes the given fraction of weights, one input unit at a time; later ones compensate for it.",
+        summary="Zeroes the given fraction of weights, one input unit at a time, and adjusts later ones to compensate.",
         reference="SparseGPT (Frantar & Alistarh 2023, 2301.00774)",
         level="fraction",
         forms=("linear", "conv1d"),
         phrase="{percent} pruned by SparseGPT",
         options={
-            "m": Option(0, "Number of neighbouring input units of which the level is zeroed; 0 for none.", least=0),
+            "m": Option(
+                0, "Group size: the level applies to each m neighbouring input units; 0 for no groups.", least=0
+            ),
             "block_size": Option(128, "Number of input units whose weights are chosen together.", least=1),
-            "damp": Option(0.01, "Share of the mean squared input that is added to each.", least=0),
+            "damp": Option(0.01, "Share of the mean squared input to add to each squared input.", least=0),
         },
         effect="rewrites",
         kind="unstructured",

@@ -54,13 +54,17 @@ def check(matrices: Sequence[Matrix], level: Level | None, options: Options) -> 
 METHOD = CalibratedMethod(
     MethodDeclaration(
         name="wanda",
-        summary="Zeroes the given fraction of each output unit's weights, by magnitude times the norm of their input.",
+        summary="Zeroes the given fraction of each output unit's weights: those with the smallest |weight| · |input|.",
         reference="Wanda (Sun et al. 2023, 2306.11695)",
         level="fraction",
         forms=("linear", "conv1d"),
         phrase="{percent} pruned by Wanda",
         options={
-            "m": Option(0, "Number of neighbouring input units of which the level is zeroed; 0 for all.", least=0)
+            "m": Option(
+                0,
+                "Group size: the level applies to each m neighbouring input units; 0 for all.",
+                least=0,
+            )
         },
     ),
     compress,

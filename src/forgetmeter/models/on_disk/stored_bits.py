@@ -30,12 +30,12 @@ _BITS_OF_BOOLEANS = 8
 def bits_by_role(stored: Iterable[tuple[str, int]], model: PreTrainedModel) -> dict[str, float]:
     """Return the bits per weight of ``attention``, ``feed_forward``, ``mixer``, ``head``, ``embedding`` and ``other``.
 
-    Other are norms, biases and whatever else has none of these roles. Roles that the model lacks are left out, such as
-    a head that is tied to the embedding.
+    ``other`` covers norms, biases and everything else without one of these roles. Roles that the model lacks are left
+    out, such as a head that is tied to the embedding.
 
     Args:
-        stored: The model's parameter that a stored tensor belongs to, and the tensor's bytes. Scales and zero points
-            belong to the weight that they scale.
+        stored: Per stored tensor, the name of the parameter it belongs to, and its size in bytes. Scales and zero
+            points belong to the weight that they scale.
         model: The model; it may be on the ``meta`` device.
     """
     roles = _roles(model)

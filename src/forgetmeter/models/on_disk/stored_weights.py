@@ -310,9 +310,13 @@ def _known_method(method: Mapping[str, Any], name: str) -> str:
     except (ValueError, TypeError):  # a TypeError for a list or mapping
         known = False
     if not known:
-        said = f"by '{quant_method}'" if "quant_method" in method else "by a method that its config.json does not name"
+        said = (
+            f"is quantized by '{quant_method}', which is not supported"
+            if "quant_method" in method
+            else "is quantized, but its config.json does not name the method"
+        )
         raise UserError(
-            f"model '{name}' is quantized {said}, which is not supported "
+            f"model '{name}' {said} "
             f"(transformers reads {', '.join(sorted(AUTO_QUANTIZATION_CONFIG_MAPPING))}); use the checkpoint that it "
             "was made from"
         )

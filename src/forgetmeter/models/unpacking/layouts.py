@@ -75,7 +75,7 @@ def _gptq(method: Mapping[str, Any]) -> PackedLayout:
     if method.get("is_marlin_format"):
         form = "marlin"
     if form not in _ZERO_OFFSETS:
-        raise ValueError(f"in the layout '{form}', which is not supported (gptq and gptq_v2 are; GPTQModel reads it)")
+        raise ValueError(f"in the layout '{form}', which is not supported (supported: gptq, gptq_v2; try GPTQModel)")
     return Gptq(method, zero_offset=_ZERO_OFFSETS[form])
 
 
@@ -89,8 +89,8 @@ def _awq(method: Mapping[str, Any]) -> PackedLayout:
     bits = method.get("bits", method.get("w_bit"))
     if form != "gemm" or bits != _AWQ_BITS:
         raise ValueError(
-            f"in the layout '{form}' with {bits} bits, which is not supported (gemm with {_AWQ_BITS} bits is; AutoAWQ "
-            "or GPTQModel reads it)"
+            f"in the layout '{form}' with {bits} bits, which is not supported (supported: gemm with {_AWQ_BITS} "
+            "bits; try AutoAWQ or GPTQModel)"
         )
     return Awq(method)
 
@@ -108,11 +108,11 @@ def _auto_round(method: Mapping[str, Any]) -> PackedLayout:
     for each in (method, *layers.values()):
         bits = each.get("act_bits")
         if bits is not None and (type(bits) is not int or bits < _PLAIN_BITS):
-            raise ValueError(f"with activations of {bits!r:.20} bits, which are not supported (AutoRound reads it)")
+            raise ValueError(f"with activations of {bits!r:.20} bits, which are not supported (try AutoRound)")
     if form == "auto_awq":
         return _awq(method)
     if form not in _AUTO_ROUNDS_ZERO_OFFSETS:
-        raise ValueError(f"in the layout '{form}', which is not supported (AutoRound reads it)")
+        raise ValueError(f"in the layout '{form}', which is not supported (try AutoRound)")
     return Gptq(method, zero_offset=_AUTO_ROUNDS_ZERO_OFFSETS[form])
 
 

@@ -86,7 +86,7 @@ def _about_mix(mix: Mix, advice: Advice) -> str:
         return f"Bits mixed by sensitivity are better: {on}, {both}."
     if found.gain.high < 0:
         return f"Bits mixed by sensitivity are worse: {on}, {both}."
-    return f"Mixing bits by sensitivity gains nothing that can be shown: {on}, {both}."
+    return f"Mixing bits by sensitivity brings no demonstrable gain: {on}, {both}."
 
 
 def _where(advice: Advice) -> str:
@@ -153,10 +153,8 @@ def _remarks(advice: Advice) -> Iterable[str]:
         yield f"Too large, not evaluated: {_names(_with_size(advice.too_large))}."
     for task, reason in advice.not_counted:
         yield f"Not counted: {task}, because {reason}."
-    by_reason: dict[str, list[str]] = {}
-    for recipe, reason in advice.unusable:
-        by_reason.setdefault(reason, []).append(recipe)
-    for reason, recipes in by_reason.items():
+    for reason in dict.fromkeys(reason for _, reason in advice.unusable):
+        recipes = [recipe for recipe, other in advice.unusable if other == reason]
         yield f"Cannot be used: {reason if recipes[0] in reason else f'{_names(recipes)}: {reason}'}."
 
 

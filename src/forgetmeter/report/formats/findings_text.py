@@ -21,8 +21,8 @@ _MARKS: dict[Verdict, tuple[str, str]] = {
 _HOW_TO_READ = (
     "Effects are in points (hundredths), with their 95% interval; values above 0, or above the threshold if one is "
     "given, support the claim. A verdict needs the whole interval on one side, and p (Holm) below 0.05, corrected for "
-    "all claims and models tested in this run; if all resamples of the items are equal, there is no interval. "
-    "docs/findings.md has the formulas; --json has tests and recipes."
+    "all claims and models tested in this run; if every resample of the items gives the same value, there is no "
+    "interval. docs/findings.md has the formulas; --json has tests and recipes."
 )
 
 

@@ -84,7 +84,7 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     unknown = ledger.total.forgotten - sum(number for number, _ in lines)
-    few = f"finding out takes more than {ENOUGH_CHOICES} choices, or several phrasings of a fact"
+    few = f"this takes a rank among more than {ENOUGH_CHOICES} choices, or several phrasings of a fact"
     why = few if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(unknown, f"unknown: {why}")] if unknown else []

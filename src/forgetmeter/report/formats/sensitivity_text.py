@@ -16,8 +16,8 @@ from forgetmeter.specs.method_facts import Methods
 
 _LEGEND = (
     "Drops are in percentage points of accuracy, each with its own 95% interval. No loss seen: the interval includes "
-    "zero (or is not above the noise floor), and the part may lose up to its upper end. Sizes count each matrix "
-    "in its smallest form. Losses of several parts do not necessarily add up."
+    "zero (or is not above the noise floor), and the loss may still be as large as its upper end. Sizes count each "
+    "matrix in its smallest form. Losses of several parts do not necessarily add up."
 )
 
 

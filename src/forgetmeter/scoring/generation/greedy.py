@@ -83,7 +83,7 @@ class Ends(StoppingCriteria):  # type: ignore[misc]
 
 
 class Numbers(LogitsProcessor):  # type: ignore[misc]
-    """Notes the first step at which a row's logits are not numbers; changes nothing."""
+    """Records, per row, the first step whose largest logit is not finite; leaves the logits unchanged."""
 
     def __init__(self, rows: int, device: torch.device) -> None:
         self.steps = 0
