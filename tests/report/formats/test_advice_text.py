@@ -66,7 +66,13 @@ def test_recipes_behind_a_mix_that_is_not_recommended_are_not_called_alike() -> 
     advice = replace(ADVICE, mix=mix)
     assert advice.best.recipe == SMALL
     assert advice.alike == ()
-    assert "indistinguishable" not in advice_text(advice, width=140).plain
+    text = advice_text(advice, width=140)
+    assert "indistinguishable" not in text.plain
+    # The whole recipe of a mix may take ten lines.
+    assert "the mix (240.0 MB) retains 90.0%" in " ".join(text.plain.split())
+    bold = [text.plain[span.start : span.end] for span in text.spans if span.style == "bold"]
+    assert any(each.startswith(SMALL) and "94.0%" in each for each in bold)
+    assert not any(each.startswith(BEST) and "95.0%" in each for each in bold)
 
 
 @pytest.mark.parametrize("width", [80, 140])

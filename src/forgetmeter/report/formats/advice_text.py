@@ -79,7 +79,7 @@ def _about_mix(mix: Mix, advice: Advice) -> str:
     on = f"of the {count(found.known)} known items that were not used to choose"
     (mixed, other) = megabytes([advice.sizes[each].bytes for each in (mix.recipe, mix.uniform)])
     both = (
-        f"{mix.recipe} ({mixed} MB) retains {percent_interval(found.first)} and {mix.uniform} ({other} MB) "
+        f"the mix ({mixed} MB) retains {percent_interval(found.first)} and {mix.uniform} ({other} MB) "
         f"{percent_interval(found.other)}: a difference of {points_interval(found.gain)} points"
     )
     if found.gain.low > 0:
@@ -109,7 +109,7 @@ def _table(advice: Advice, width: int) -> Text:
         )
         for each, size in zip(advice.finalists, sizes, strict=True)
     ]
-    styles = ["bold", *("" for _ in rows[1:])]
+    styles = ["bold" if each.recipe == advice.best.recipe else "" for each in advice.finalists]
     return in_columns(columns, rows, width=width, styles=styles)
 
 
