@@ -118,7 +118,8 @@ def _answer(connection: socket.socket) -> None:
 
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+    sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     arguments, folder, environment = json.loads(said)
     os.chdir(folder)
     os.environ.clear()

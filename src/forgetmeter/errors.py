@@ -17,6 +17,10 @@ class ManyUserError(UserError):
         self.messages = tuple(messages)
 
 
+class Terminated(SystemExit):
+    """Raised in a process that is told to end; any other ``SystemExit`` comes from a plug-in or a library."""
+
+
 def refuse(problems: Iterable[str]) -> None:
     """Raise all problems together; do nothing if there are none.
 

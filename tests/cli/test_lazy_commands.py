@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import resource
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -19,6 +20,7 @@ import pytest
 from quick_commands import forgetmeter
 
 from forgetmeter.cli.lazy_commands import SUMMARIES, LazyCommand
+from forgetmeter.results.results import open_run
 
 COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()")
 
@@ -113,6 +115,17 @@ def test_output_on_a_full_disk_ends_in_one_line(arguments: list[str]) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: the output cannot be written (No space left on device)"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", ">&-"])
+def test_a_run_does_not_depend_on_where_its_output_goes(tmp_path: Path, streams: str) -> None:
+    asked = "run --model standard:decoder --tasks facts:templates=0 --limit 1 --recipes baseline --out"
+    line = f"{shlex.join(COMMAND)} {asked} {shlex.quote(str(tmp_path / 'run'))} {streams}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(open_run(str(tmp_path / "run")).summary.cells) == 1
 
 
 def test_lists_name_everything_available() -> None:

@@ -120,6 +120,26 @@ def test_other_settings_of_generation_are_noticed(facts: dict[str, Any], model: 
     assert len(finished.failures) == 2
 
 
+def test_answers_with_the_calibration_of_a_replaced_run_are_not_taken_for_those_of_the_new(
+    facts: dict[str, Any],
+) -> None:
+    output = Path(facts["output"])
+    study = {**facts, "recipes": ["wanda:overall:0.5"], "calibration.length": 8, "calibration.sequences": 2}
+    new = {**study, "calibration.sequences": 3}
+
+    def replaced() -> None:
+        shutil.rmtree(output)
+        run(new)
+        # What the second process has stored would be kept.
+        for path in output.glob("variants/*/*.parquet"):
+            path.unlink()
+
+    with pytest.raises(UserError, match="replaced by another while this one went on: it holds another calibration te"):
+        run(study, progress=WhileReading(replaced))
+    # The baseline, which no text calibrates, belongs to either.
+    assert len(answers(str(output))) <= 1
+
+
 def test_answers_to_the_questions_of_a_replaced_run_are_not_taken_for_those_of_the_new(
     facts: dict[str, Any], tmp_path: Path
 ) -> None:

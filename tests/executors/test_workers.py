@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -127,6 +127,10 @@ def _exit(connection: Connection, number: int) -> None:
     os._exit(3)
 
 
+def _exit_as_if_done(connection: Connection, number: int) -> None:
+    """As a plug-in that calls ``sys.exit`` when it is imported."""
+
+
 class Signalling(Progress):
     """Sends a signal to a process when it has started a cell, as often as told."""
 
@@ -172,13 +176,14 @@ def test_a_cell_whose_processes_die_again_and_again_fails(study: dict[str, Any])
     assert run(study).failures == ()
 
 
+@pytest.mark.parametrize(("ends", "code"), [(_exit, 3), (_exit_as_if_done, 0)])
 def test_processes_that_cannot_start_are_not_replaced_forever(
-    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch, ends: Callable[..., None], code: int
 ) -> None:
-    monkeypatch.setattr("forgetmeter.executors.workers.worker_process.work", _exit)
+    monkeypatch.setattr("forgetmeter.executors.workers.worker_process.work", ends)
     finished = run(study, executor=WorkersExecutor(2))
     assert len(finished.failures) == 15
-    assert "while they started or ran it (the last one: exit code 3" in finished.failures[0].error
+    assert f"while they started or ran it (the last one: exit code {code}" in finished.failures[0].error
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -42,6 +43,7 @@ from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.scope import Scope
 from forgetmeter.study.evaluation import evaluate
 from forgetmeter.study.running import check_study, reader, run, run_checked
+from forgetmeter.study.verifying import verify
 
 RECIPES = ["l1_unstructured:overall:0.5", "dynamic_int8:attention", "l1_unstructured:head:0.9"]
 
@@ -321,6 +323,27 @@ def test_answers_with_unknown_calibration_texts_are_not_taken_for_those_of_the_s
         run({**calibrated, "calibration.sequences": 5})
 
 
+def test_answers_of_another_calibration_text_are_not_taken_for_those_of_the_study(
+    study: dict[str, Any], tmp_path: Path
+) -> None:
+    """The variant's id and the items are the same."""
+    texts = {"recipes": ["wanda:overall:0.5"], "calibration.sequences": 4, "calibration.length": 16}
+    other = {**study, **texts, "calibration.sequences": 5, "output": str(tmp_path / "other")}
+    run({**study, **texts})
+    run(other)
+    before = outcomes(study["output"])
+    calibrated = [
+        path
+        for path in Path(other["output"]).glob("variants/*/*.parquet")
+        if "wanda" in pq.read_table(path)["recipe"][0].as_py()
+    ]
+    for path in calibrated:
+        shutil.copy(path, Path(study["output"]) / path.relative_to(other["output"]))
+    assert verify(study["output"]).problems
+    assert run({**study, **texts}).computed == len(calibrated) > 0
+    assert outcomes(study["output"]) == before
+
+
 @pytest.mark.parametrize("value", ["0.5", None, 10**400], ids=["text", "none", "large"])
 def test_a_metric_that_is_no_number_is_a_failure_of_its_cell(
     study: dict[str, Any], monkeypatch: pytest.MonkeyPatch, value: Any
@@ -335,6 +358,12 @@ def test_a_metric_that_is_no_number_is_a_failure_of_its_cell(
     errors = [each.error for each in run({**study, "recipes": ["baseline"]}).failures]
     assert errors
     assert [each for each in errors if "is not a number that fits a float" not in each] == []
+
+
+def test_a_task_that_exits_fails_its_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MadeUpTask, "judge", lambda *_: sys.exit(0))
+    errors = {each.error for each in run({**study, "recipes": ["baseline"]}).failures}
+    assert errors == {"a plug-in or a library called sys.exit(0)"}
 
 
 @pytest.mark.parametrize("suffix", ["variant.json", "made_up.parquet"])

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -18,6 +19,7 @@ from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.version import __version__
 
 _UNWRITABLE = 1
+_UNFINISHED = 1
 _WRONG_REQUEST = 2
 _INTERRUPTED = 130
 
@@ -58,16 +60,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; a wrong request prints one-line errors and exits with code 2."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Spinning threads slow a busy machine down severalfold (docs/decisions/014-threads.md).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Without a few microseconds of spinning, each operation would wait for a thread to wake up.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    # Large weights are allocated and freed often; huge pages make that several times as fast.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # On SIGTERM, from a job scheduler or `kill`, clean up half-written files as after Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
-    _escape_characters()
+    _set_up()
     try:
         _refuse_other_encodings(sys.argv[1:])
         # The libraries' progress bars would garble ours.
@@ -75,10 +68,8 @@ def main() -> None:
             code = app(standalone_mode=False)
         if code == _INTERRUPTED:
             _say_interrupted()
-    except ManyUserError as error:
-        code = _say(*error.messages)
     except UserError as error:
-        code = _say(str(error))
+        code = _say(*(error.messages if isinstance(error, ManyUserError) else [str(error)]))
     except (KeyboardInterrupt, typer.Abort):
         _say_interrupted()
         code = _INTERRUPTED
@@ -87,7 +78,12 @@ def main() -> None:
         _drop_output()
         code = 0
     except OSError as error:
-        code = _say_full(error)
+        if error.errno != errno.ENOSPC:
+            raise
+        code = _say_unwritable(error)
+    except SystemExit as error:
+        _say(f"a plug-in or a library ended the command with sys.exit({error.code!r})")
+        code = _UNFINISHED
     except Exception as error:
         # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
         if not hasattr(error, "format_message"):
@@ -95,6 +91,23 @@ def main() -> None:
         # A command without its subcommand has printed its help, and has no message.
         code = _say(_argument_problem(error) or error.format_message() or "name a command")
     _exit_at_once(code if isinstance(code, int) else 0)
+
+
+def _set_up() -> None:
+    """Set how libraries use threads and memory, how signals end the command, and make its output usable."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # Spinning threads slow a busy machine down severalfold (docs/decisions/014-threads.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Without a few microseconds of spinning, each operation would wait for a thread to wake up.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # Large weights are allocated and freed often; huge pages make that several times as fast.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    # On SIGTERM, from a job scheduler or `kill`, clean up half-written files as after Ctrl-C; likewise if the terminal
+    # is gone, unless nohup is to outlive it.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _interrupt)
+    _open_streams()
 
 
 def _argument_problem(error: Exception) -> str:
@@ -109,8 +122,28 @@ def _argument_problem(error: Exception) -> str:
     return ""
 
 
-def _escape_characters() -> None:
-    """Escape characters that the output's encoding lacks, where it is not UTF-8, as on some Windows systems."""
+class _Log(io.FileIO):
+    """Standard error, on which nothing depends: what a full disk or a closed terminal does not take is lost."""
+
+    def write(self, content: Any) -> int:  # noqa: ANN401 - of io
+        try:
+            return super().write(content) or 0
+        except OSError:
+            return len(content)
+
+
+def _open_streams() -> None:
+    """Make standard output and error usable, whatever they lead to.
+
+    Either may be closed (``>&-``), and the output's encoding may lack characters where it is not UTF-8, as on some
+    Windows systems.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.fileno() == 2:
+        log = io.BufferedWriter(_Log(2, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(log, encoding=sys.stderr.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -138,15 +171,13 @@ def _exit_at_once(code: int) -> None:
     except BrokenPipeError:
         pass
     except OSError as error:
-        code = _say_full(error)
+        code = _say_unwritable(error)
     sys.stderr.flush()
     os._exit(code)
 
 
-def _say_full(error: OSError) -> int:
-    """Report that standard output is on a full disk; everything else that the command wrote is complete."""
-    if error.errno != errno.ENOSPC:
-        raise error
+def _say_unwritable(error: OSError) -> int:
+    """Report that standard output, such as a full disk, takes no more; all else that was written is complete."""
     _drop_output()
     sys.stderr.write(f"error: the output cannot be written ({error.strerror})\n")
     return _UNWRITABLE

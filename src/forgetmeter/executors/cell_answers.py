@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 from forgetmeter.errors import UserError
@@ -84,6 +84,7 @@ class CellAnswers:
         judgement: Judgement,
         *,
         items_hash: str | None,
+        calibration: Mapping[str, str | int] | None,
         precision: float | None,
         is_timed: bool,
         matrices: Sequence[Matrix] | None,
@@ -93,6 +94,7 @@ class CellAnswers:
 
         Args:
             items_hash: Hash of the task's items.
+            calibration: The calibration text, if the recipe needs one.
             precision: If asking stopped early, how precisely the drop had to be known.
             is_timed: Whether the time is that of all of the variant's computation.
             matrices: The model's weight matrices; ``None`` if another runtime answers, or if layers share some.
@@ -114,6 +116,7 @@ class CellAnswers:
             cut=sum(part.cut for part in self._parts),
             not_numbers=not_numbers(self._answers)[0],
             items_hash=items_hash,
+            calibration=calibration,
             precision=precision,
             prepare_seconds=self._prepare_seconds,
             judge_seconds=self._judge_seconds,

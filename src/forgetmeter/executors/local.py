@@ -17,11 +17,12 @@ from transformers import PreTrainedModel
 from forgetmeter.basics.plural import counted
 from forgetmeter.basics.processor import processor_name
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
+from forgetmeter.compression.applying.recipe_problems import needs_activations
 from forgetmeter.compression.forms.weight import dropped_among
 from forgetmeter.compression.registry import rounds_activations
 from forgetmeter.engines.external_engine import ExternalEngine
-from forgetmeter.errors import UserError
-from forgetmeter.executors.calibration import calibration_for
+from forgetmeter.errors import Terminated, UserError
+from forgetmeter.executors.calibration import calibration_facts, calibration_for
 from forgetmeter.executors.cell_answers import CellAnswers
 from forgetmeter.executors.comparisons import Comparisons
 from forgetmeter.executors.executor import CellUnit, Progress, Read, Work
@@ -180,10 +181,11 @@ class _CellWork:
     def _stored_if_failed(self, cells: Sequence[Cell]) -> Iterator[None]:
         try:
             yield
-        except UnwritableError:
+        except (UnwritableError, Terminated):
             # Neither the failure nor any other cell could be stored.
             raise
-        except Exception as error:  # noqa: BLE001 - stored with the cells, reported at the end, retried next time
+        # Stored with the cells, reported at the end, retried next time.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             for cell in cells:
                 fail(self._work, self._progress, cell, error)
 
@@ -218,6 +220,7 @@ class _CellWork:
         facts = asked.facts(
             judgement,
             items_hash=self._items_hash(cell.task),
+            calibration=self._calibration if needs_activations(cell.variant.recipe) else None,
             precision=work.evaluation.precision if is_stopped else None,
             is_timed=self._is_timed and read.is_timed,
             matrices=self._matrices,
@@ -228,6 +231,8 @@ class _CellWork:
             self._progress.cell_kept(cell)
             return
         self._check_unchanged()
+        if facts.calibration is not None and not work.store.takes(asdict(facts)):
+            raise self._replaced("another calibration text")
         work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=facts.seconds)
@@ -241,11 +246,19 @@ class _CellWork:
         if task not in self._hashes:
             self._hashes[task] = items_hash(valid_items(self._work.tasks[task]))
         if self._work.store.read_items_hash(task) not in (None, self._hashes[task]):
-            raise UnwritableError(
-                f"the run at '{self._work.store.location}' was replaced by another while this one went on: it holds "
-                f"other items of task '{task}'; these answers were not stored"
-            )
+            raise self._replaced(f"other items of task '{task}'")
         return self._hashes[task]
+
+    def _replaced(self, now: str) -> UnwritableError:
+        return UnwritableError(
+            f"the run at '{self._work.store.location}' was replaced by another while this one went on: it holds {now}; "
+            "these answers were not stored"
+        )
+
+    @property
+    def _calibration(self) -> Mapping[str, str | int] | None:
+        """The text that methods were calibrated on, and how it was drawn; ``None`` if none needs one."""
+        return None
 
     @property
     def _is_timed(self) -> bool:
@@ -314,6 +327,7 @@ class _ModelWork(_CellWork):
         self._processes = processes
         recipes = {cell.variant.recipe for cell in cells}
         calibration = calibration_for(loaded, recipes, work.evaluation.calibration)
+        self._text = calibration_facts(work.evaluation.calibration, loaded.name) if calibration else None
         self._compressor = Compressor(loaded, seed=work.evaluation.seed, calibration=calibration)
         self._are_used_once = are_used_once(self._compressor.matrices, loaded.model)
         self._reused = self._reusable(cells)
@@ -321,6 +335,10 @@ class _ModelWork(_CellWork):
         self._engines = {self._own.shared: self._own}
         self._installed_engine = self._own
         self._comparisons = Comparisons(work, loaded, cells)
+
+    @property
+    def _calibration(self) -> Mapping[str, str | int] | None:
+        return self._text
 
     def _check_unchanged(self) -> None:
         """Check that the model's files, to which its weights may be mapped, are as they were when it was loaded.
@@ -441,9 +459,11 @@ class _EngineWork(_CellWork):
         return self._external
 
 
-def fail(work: Work, progress: Progress, cell: Cell, error: Exception) -> None:
+def fail(work: Work, progress: Progress, cell: Cell, error: Exception | SystemExit) -> None:
     """Store and report the failure of a cell."""
     text = f"{type(error).__name__}: {error}"
+    if isinstance(error, SystemExit):
+        text = f"a plug-in or a library called sys.exit({error.code!r})"
     work.store.write_failure(cell, text, "".join(traceback.format_exception(error)))
     progress.cell_failed(cell, error=text)
 

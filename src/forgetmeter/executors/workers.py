@@ -75,12 +75,13 @@ def on_this_machine(workers: int = 1, *, time_limit: float | None = None) -> Exe
 
 @dataclass
 class _Worker:
-    """A process, this end of its connection, what it has taken, and the cell for which it is ended."""
+    """A process, this end of its connection, what it has taken, and whether and for which cell it is ended."""
 
     process: BaseProcess
     connection: Connection
     taken: Taken = field(default_factory=Taken)
     overdue: Cell | None = None
+    is_ending: bool = False
 
 
 class _Pool:
@@ -167,6 +168,7 @@ class _Pool:
             if unit is None and self._pending:
                 return
             worker.taken.take(unit or CellUnit(()))
+            worker.is_ending = unit is None
             self._waiting.remove(worker)
             # If it has ended meanwhile, its connection says so next.
             with suppress(OSError):
@@ -177,7 +179,7 @@ class _Pool:
         _end(worker.process)
         del self._workers[worker.connection]
         self._waiting = [each for each in self._waiting if each is not worker]
-        if not worker.process.exitcode and not worker.taken.cells:
+        if worker.is_ending:
             return
         left = self._work.unstored(worker.taken.cells)
         why = f"exit code {worker.process.exitcode}"
@@ -187,7 +189,7 @@ class _Pool:
             fail(self._work, self._progress, cell, late(self._time_limit) if cell == worker.overdue else lost)
         if again := len(left) - len(given_up):
             self._progress.stage(f"a worker has ended ({why}); {counted(again, 'cell')} will be run by others")
-        if self._pending and (worker.overdue is not None or not self._workers):
+        if self._pending and (worker.overdue is not None or all(each.is_ending for each in self._workers.values())):
             self._start()
         self._hand_out()
 

@@ -20,6 +20,7 @@ _RECORDS = ("methods", "sources", "imported", "groups")
 """What is recorded about methods, models, variants and groups of tasks by name, which grows with the run."""
 _CALIBRATION = "calibration"
 """The texts of methods that need them; a run that gains such a method gains them."""
+_DIGEST = "sha256"
 _VERSION, _STARTED = "schema_version", "started_in_schema"
 _DIGESTED = 3
 """The first schema version all of whose files have a digest of their content."""
@@ -32,6 +33,20 @@ _CONTENT = "model_content"
 def has_calibration(study: Mapping[str, Any]) -> bool:
     """Whether a study has methods that need calibration text."""
     return _CALIBRATION in study["identity"].get("evaluation", {})
+
+
+def is_calibrated_alike(study: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Whether a cell's answers may belong to a run, by their calibration text; those of earlier versions do not say.
+
+    Args:
+        study: The content of ``study.json``.
+        facts: The facts stored with the answers.
+    """
+    used, own = facts.get(_CALIBRATION), study.get("identity", {}).get("evaluation", {}).get(_CALIBRATION)
+    if not isinstance(used, Mapping) or not isinstance(own, Mapping):
+        return used is None
+    settings = {key: value for key, value in own.items() if key in used and key != _DIGEST}
+    return used.get(_DIGEST) in (own.get(_DIGEST) or {}).values() and settings.items() <= used.items()
 
 
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_named
 from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.runs.identity import has_digests, is_calibrated_alike
 from forgetmeter.runs.record_json import carries_digest
 from forgetmeter.runs.tables.items_table import ITEMS_SCHEMA, stored_ids
 from forgetmeter.runs.tables.metadata import UNREADABLE, is_unchanged, read_facts
@@ -27,12 +28,12 @@ class IntactFiles:
 
     Args:
         folder: The run's files.
-        has_digests: Whether all of them were written with a digest.
+        study: Returns the content of ``study.json``; empty if it is missing.
     """
 
-    def __init__(self, folder: RunFolder, has_digests: Callable[[], bool]) -> None:
+    def __init__(self, folder: RunFolder, study: Callable[[], Mapping[str, Any]]) -> None:
         self._folder = folder
-        self._has_digests = has_digests
+        self._study = study
         # Of items files by path and hash: each variant's outcomes are compared with them.
         self._ids: dict[tuple[str, str], Any] = {}
 
@@ -48,7 +49,11 @@ class IntactFiles:
             return None
         facts["recipe"] = canonical(facts["recipe"])
         variant, model, recipe, task = (facts[key] for key in CELL)
-        is_its = is_at(path, layout.outcomes_path, variant, task) and is_named(names, variant, model, recipe)
+        is_its = (
+            is_at(path, layout.outcomes_path, variant, task)
+            and is_named(names, variant, model, recipe)
+            and is_calibrated_alike(self._study(), facts)
+        )
         return facts if is_its and self._are_of_items(content, facts, is_digested=unchanged is True) else None
 
     def items_facts(self, path: str) -> dict[str, Any] | None:
@@ -73,7 +78,7 @@ class IntactFiles:
 
     def _is_accepted(self, unchanged: bool | None) -> bool:
         """Return whether a file shows no sign of editing; one without its digest may have been edited."""
-        return not self._has_digests() if unchanged is None else unchanged
+        return not has_digests(self._study()) if unchanged is None else unchanged
 
     def _are_of_items(self, content: bytes, facts: Mapping[str, Any], *, is_digested: bool) -> bool:
         """Return whether each outcome is of a different one of the task's items, if these are stored."""

@@ -23,6 +23,7 @@ from forgetmeter.runs.identity import (
     has_calibration,
     has_digest,
     has_digests,
+    is_calibrated_alike,
 )
 from forgetmeter.runs.intact import CELL, IntactFiles, first_digested
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
@@ -69,7 +70,7 @@ class RunStore:
             self.folder = RunFolder(location)
         except (ValueError, ImportError, OSError) as error:
             raise UserError(f"the location '{location}' cannot be used: {error}") from error
-        self._intact = IntactFiles(self.folder, self._has_digests)
+        self._intact = IntactFiles(self.folder, self._study)
         self._known: dict[str, Any] | None = None
         self._is_earlier = False
 
@@ -280,6 +281,10 @@ class RunStore:
         path = layout.outcomes_path(cell.variant.id, cell.task)
         self._write(path, outcomes_parquet(cell, outcomes, facts))
         self.folder.remove(layout.failure_path(cell.variant.id, cell.task))
+
+    def takes(self, facts: Mapping[str, Any]) -> bool:
+        """Return whether answers with these facts may belong to the study that is stored now, if there is one."""
+        return not self.has_study() or is_calibrated_alike(self._read_document(), facts)
 
     def is_done(self, cell: Cell, *, precision: float | None = None) -> bool:
         """Return whether a cell's outcomes are stored and intact, and are of all items or precise enough.

@@ -72,6 +72,8 @@ class CellFacts:
         cut: Number of items whose context was truncated.
         not_numbers: Number of items whose answers were not numbers.
         items_hash: Hash of the task's items.
+        calibration: SHA-256 of the calibration text, with the settings by which sequences were drawn from it; ``None``
+            if the recipe needs none.
         precision: If the cell stopped before the last item, because the drop was known to within plus or minus this.
         prepare_seconds: Time to tokenize and batch the items; 0 if this was done for another variant.
         judge_seconds: Time to turn the answers into outcomes.
@@ -90,6 +92,7 @@ class CellFacts:
     cut: int
     not_numbers: int
     items_hash: str | None
+    calibration: Mapping[str, str | int] | None = None
     precision: float | None = None
     prepare_seconds: float = 0.0
     judge_seconds: float = 0.0
