@@ -106,6 +106,12 @@ def test_intervals_of_none_and_all_have_a_width_and_contain_the_share(share: flo
     assert 0.01 < found.high - found.low < 0.2
 
 
+def test_a_share_of_one_cluster_says_less_of_others_than_one_of_two() -> None:
+    alone, second = (share_interval(np.array([299.0, one]), np.array([300.0, one])) for one in (0, 1))
+    assert alone.low < second.low < 0.9
+    assert share_interval(np.array([150.0]), np.array([300.0])).high > 0.98
+
+
 def test_a_single_cluster_and_a_single_item() -> None:
     assert share_interval(np.array([3.0]), np.array([10.0])).low < 0.3
     alone = difference_interval(np.array([1.0]), np.array([0.0]), np.array([1.0]))

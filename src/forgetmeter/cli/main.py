@@ -138,9 +138,12 @@ def _open_streams() -> None:
     Either may be closed (``>&-``), and the output's encoding may lack characters where it is not UTF-8, as on some
     Windows systems.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.fileno() == 2:
         log = io.BufferedWriter(_Log(2, "w", closefd=False))
         sys.stderr = io.TextIOWrapper(log, encoding=sys.stderr.encoding, line_buffering=True)

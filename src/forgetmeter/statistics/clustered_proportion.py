@@ -74,11 +74,15 @@ def share_interval(
 def effective_items(share: RatioOverClusters, items: float, tail: float) -> float:
     """Return the number of independent items that would give a proportion's variance, adjusted by the t quantile.
 
+    A single cluster shows no variance, and counts as one item.
+
     Args:
         share: The proportion.
         items: The actual number of items; the upper limit of the result.
         tail: Probability outside each limit of its interval.
     """
+    if len(share.influence) == 1:
+        return min(items, 1.0)
     spread = share.standard_error * t.ppf(tail, share.degrees_of_freedom) / norm.ppf(tail)
     return float(min(items, share.value * (1 - share.value) / spread**2)) if spread else items
 

@@ -44,7 +44,7 @@ class VariantAnswers:
     @property
     def relations(self) -> int | None:
         """Number of relations that its intervals are over; ``None`` for intervals over items."""
-        clusters = self.answers.clusters()
+        clusters = self.answers.clusters(self.among)
         return None if clusters is None else clusters.relations
 
     def completed(self, *, is_right: bool) -> VariantAnswers:
@@ -74,6 +74,8 @@ def estimate(of: VariantAnswers, quantity: Quantity, confidence: float) -> Estim
 
     Its interval contains that of ``show`` and that of ``statistics.strict``.
     """
+    if of.relations is None:
+        return pooled([of], quantity, confidence)
     asked = of.asked(quantity)
     if quantity == "drop":
         lost, won = of.changes()
