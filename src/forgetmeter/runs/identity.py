@@ -26,6 +26,8 @@ _DIGESTED = 3
 """The first schema version all of whose files have a digest of their content."""
 NOISE_FLOOR = "noise_floor"
 """Whether the baselines are scored twice; missing if they never were to be."""
+SHARED = "shared_questions"
+"""Pairs of tasks that share many questions."""
 _CONTENT = "model_content"
 """Hashes by model."""
 
@@ -78,6 +80,8 @@ def extended(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     if stored.get(_VERSION) != new.get(_VERSION):
         grown = {_STARTED: stored.get(_VERSION), **grown, **{key: stored[key] for key in (_STARTED,) if key in stored}}
     records = {key: {**new.get(key, {}), **stored.get(key, {})} for key in _RECORDS}
+    if shared := [*stored.get(SHARED, ()), *new.get(SHARED, ())]:
+        grown[SHARED] = shared
     return {**stored, **grown, **{key: record for key, record in records.items() if record}}
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, cast, get_args
 
 from forgetmeter.records.imported import Origin
 from forgetmeter.records.packed_source import PackedSource, WeightReading
 from forgetmeter.records.task_group import GroupMetric, TaskGroup
 from forgetmeter.runs.agreement import Names, names_of
-from forgetmeter.runs.identity import NOISE_FLOOR
+from forgetmeter.runs.identity import NOISE_FLOOR, SHARED
 from forgetmeter.runs.record_json import is_number
 from forgetmeter.specs.method_facts import FOR_EARLIER_RUNS, Kind, MethodFacts, Methods
 from forgetmeter.specs.recipe import candidate_recipe
@@ -103,6 +104,15 @@ class StudyRecord:
         """The groups of tasks that have an average."""
         found = (_group(name, said) for name, said in self._records("groups").items())
         return tuple(group for group in found if group is not None)
+
+    def shares_questions(self, task: str, tasks: Iterable[str]) -> str | None:
+        """Return the first of these tasks before this one that has many of its questions; ``None`` if there is none.
+
+        Earlier versions did not record it.
+        """
+        pairs = [set(pair) for pair in self.document.get(SHARED) or () if isinstance(pair, list)]
+        before = takewhile(lambda other: other != task, tasks)
+        return next((other for other in before if {task, other} in pairs), None)
 
     @cached_property
     def methods(self) -> Methods:

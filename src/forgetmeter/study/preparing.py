@@ -23,6 +23,8 @@ from forgetmeter.probes.lm_eval.prompting import Prompting
 from forgetmeter.probes.loading import load_task
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task, is_compared, valid_items
+from forgetmeter.records.question_key import shared_questions
+from forgetmeter.runs.identity import SHARED
 from forgetmeter.scoring.asked import unsupported_reason
 from forgetmeter.scoring.batch_invariance.limits import max_length
 from forgetmeter.scoring.calibration import calibration_calls
@@ -31,7 +33,7 @@ from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.amount import tokens_to_read
 from forgetmeter.study.chat_template import chat_template_of
-from forgetmeter.study.checked_study import CheckedStudy
+from forgetmeter.study.checked_study import CheckedStudy, stored_tasks
 
 
 def open_checked(
@@ -138,7 +140,9 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> in
     packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
     sources = {model: asdict(source) for model, source in packed.items() if source is not None}
     # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
-    store.open_study({**checked.document, "methods": recorded_facts(study.recipes), "sources": sources})
+    shared = _shared_questions(checked, tasks, progress)
+    records = {"methods": recorded_facts(study.recipes), "sources": sources, **({SHARED: shared} if shared else {})}
+    store.open_study({**checked.document, **records})
     for name, task in tasks.items():
         store.write_items(replace(task.description, name=name), valid_items(task))
     to_score = checked.to_score()
@@ -305,19 +309,41 @@ def _other_vocabularies(checked: CheckedStudy, tasks: Mapping[str, Task]) -> Ite
             )
 
 
+def _shared_questions(checked: CheckedStudy, tasks: Mapping[str, Task], progress: Progress) -> list[list[str]]:
+    """Return the pairs of tasks with many questions in common of which one is new, and say so."""
+    stored = stored_tasks(checked.store)
+    if not (new := [name for name in tasks if name not in stored]):
+        return []
+    prompting = _prompting(checked)
+    every = {
+        name: tasks[name] if name in tasks else _loaded(checked, name, prompting) for name in checked.plan.study.tasks
+    }
+    shared = shared_questions({name: task.items for name, task in every.items()}, new)
+    for (one, other), number in shared.items():
+        progress.stage(
+            f"'{one}' and '{other}' have {counted(number, 'question')} in common; where tasks count together, "
+            "these would count twice"
+        )
+    return [list(pair) for pair in shared]
+
+
+def _loaded(checked: CheckedStudy, name: str, prompting: Prompting) -> Task:
+    return load_task(
+        checked.paths.get(name, name),
+        limit=checked.plan.study.evaluation.limit,
+        data=checked.data,
+        prompting=prompting,
+        folders=checked.plan.study.task_folders,
+    )
+
+
 def _load_tasks(checked: CheckedStudy, progress: Progress) -> dict[str, Task]:
     tasks, problems = {}, []
     prompting = _prompting(checked)
     for name in checked.unread:
         progress.stage(f"reading task {name}")
         try:
-            tasks[name] = load_task(
-                checked.paths.get(name, name),
-                limit=checked.plan.study.evaluation.limit,
-                data=checked.data,
-                prompting=prompting,
-                folders=checked.plan.study.task_folders,
-            )
+            tasks[name] = _loaded(checked, name, prompting)
         except UserError as error:
             problems.append(str(error))
             continue

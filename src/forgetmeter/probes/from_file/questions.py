@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from forgetmeter.probes.cloze import content_hash, rank_candidates, ranked_outco
 from forgetmeter.probes.from_file.rows import FileRow, whole_number
 from forgetmeter.records.item import Answer, Item, Problem, Request, Requests, RequestScores, TaskDescription
 from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.records.question_key import question_key
 
 ACC, ACC_NORM = "acc", "acc_norm"
 FEW_CHOICES = "fewer than two choices"
@@ -70,9 +71,9 @@ class Questions:
 
 def _refuse_repeated(items: Sequence[Item], rows: Sequence[FileRow]) -> None:
     """Refuse a question that another row asks as well: intervals and tests count each as evidence of its own."""
-    first: dict[tuple[Requests, tuple[int, ...]], FileRow] = {}
+    first: dict[Hashable, FileRow] = {}
     for item, row in zip(items, rows, strict=True):
-        if item.problem is None and (other := first.setdefault((item.requests, item.gold), row)) is not row:
+        if item.problem is None and (other := first.setdefault(question_key(item), row)) is not row:
             raise row.wrong(f"it repeats the question in {other.place}, which would count twice; remove one of them")
 
 

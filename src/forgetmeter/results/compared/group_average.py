@@ -25,8 +25,8 @@ class GroupAverage:
         is_by_size: Whether tasks are weighted by their number of items, instead of all equally.
         accuracy: Average share of right answers.
         drop: Average of the baseline minus that of the variant, on the same items; ``None`` for the baseline.
-        retained: Share of the baseline's right answers that are still right, of all tasks together; ``None`` if it was
-            scored on other items, too.
+        retained: Average share of the baseline's right answers that are still right; ``None`` if it was scored on other
+            items, too.
         gained: Number of items that the baseline got wrong and the variant gets right.
     """
 
@@ -99,9 +99,13 @@ def _average(
     known = sum(baseline[cell.task].right for cell in cells)
     is_whole = all(cell.paired == baseline[cell.task].items for cell in cells)
     drop = paired_drop(forgotten=forgotten, gained=gained, items=paired, confidence=confidence)
+    retained = proportion(known - forgotten, known, confidence=confidence) if known else None
+    if not metric.is_by_size:
+        shares = [cell.retained for cell in cells if cell.retained is not None]
+        drop, retained = mean_of(drops), mean_of(shares) if len(shares) == len(cells) else None
     return replace(
         alone,
-        drop=drop if metric.is_by_size else mean_of(drops),
-        retained=proportion(known - forgotten, known, confidence=confidence) if known and is_whole else None,
+        drop=drop,
+        retained=retained if is_whole else None,
         gained=gained,
     )

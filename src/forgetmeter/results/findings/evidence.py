@@ -36,6 +36,7 @@ class Evidence:
         removed: Removed weights by recipe, if counted.
         perplexity: Perplexity of the model under each recipe, from another task of the run; empty if there is none.
         text: Name of that task.
+        repeats: An earlier task that has many of its questions; ``None`` if there is none.
     """
 
     answers: Answers
@@ -44,6 +45,7 @@ class Evidence:
     perplexity: Mapping[str, float]
     text: str
     methods: Methods
+    repeats: str | None = None
 
     @property
     def task(self) -> str:
@@ -74,6 +76,8 @@ class Evidence:
     def problem(self) -> str:
         """Why retained shares cannot be tested; empty if they can."""
         baseline = self.cells.get(BASELINE)
+        if self.repeats is not None:
+            return f"it repeats questions of {self.repeats}, which would count twice"
         if baseline is None or self.answers.baseline is None:
             return "the baseline has no outcomes"
         known = int(self.answers.known.sum())
@@ -120,10 +124,13 @@ class ModelEvidence:
 def gather(run: Run, summary: Summary) -> tuple[ModelEvidence, ...]:
     """Return the evidence of each model that has outcomes, in the study's order."""
     models = dict.fromkeys(answers.model for answers in run.answers)
-    return tuple(_of_model(model, run.answers, summary) for model in models)
+    repeats = {task: run.study.shares_questions(task, run.task_names) for task in run.task_names}
+    return tuple(_of_model(model, run.answers, summary, repeats) for model in models)
 
 
-def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> ModelEvidence:
+def _of_model(
+    model: str, answers: Sequence[Answers], summary: Summary, repeats: Mapping[str, str | None]
+) -> ModelEvidence:
     cells = [cell for cell in summary.cells if cell.model == model]
     removed = {
         each.recipe: each.removed_weights
@@ -142,6 +149,7 @@ def _of_model(model: str, answers: Sequence[Answers], summary: Summary) -> Model
                 perplexity,
                 text,
                 summary.methods,
+                repeats.get(each.task),
             )
             for each in answers
             if each.model == model

@@ -60,6 +60,7 @@ class Measuring:
             return self._divergence(check)
         for task in check.tasks:
             self._refuse_missing(check, task)
+        self._refuse_shared_questions(check)
         if check.condition.quantity != "accuracy":
             self._refuse_guessing(check)
             self._refuse_noise(check)
@@ -160,6 +161,14 @@ class Measuring:
             missing=sum(int(of.missing.sum()) for of in parts),
         )
 
+    def _refuse_shared_questions(self, check: GateCheck) -> None:
+        if check.task is None:
+            for task in check.tasks:
+                if (other := self._run.study.shares_questions(task, check.tasks)) is not None:
+                    raise NotMeasured(
+                        f"'{task}' repeats questions of '{other}', which would count twice; name the tasks"
+                    )
+
     def _part(self, check: GateCheck, task: str) -> VariantAnswers:
         answers = self._answers[check.model, task]
         row = answers.recipes.index(check.recipe)
@@ -180,7 +189,7 @@ class Measuring:
             group = self._groups.get((check.model, check.recipe, check.task))
             if group is None or getattr(group, quantity) is None:
                 raise NotMeasured(f"the average of {check.task} is not defined for these answers")
-            if group.is_by_size or quantity == "retained":
+            if group.is_by_size:
                 return pooled(parts, quantity, confidence)
         return mean_of([self._of_task(check, of, confidence) for of in parts])
 
