@@ -263,3 +263,19 @@ def test_each_stack_of_two_configurations_has_its_own_heads() -> None:
         model = EncoderDecoderModel(config=EncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder))
     heads = {(each.stack, each.heads) for each in weight_map(model) if each.role.component == "attention"}
     assert heads == {("encoder", 4), ("decoder", 8)}
+
+
+@pytest.mark.parametrize("name", ["longcat_flash as decoder", "hrm_text as decoder"])
+def test_attentions_that_share_a_layers_number_are_ranked_apart(name: str) -> None:
+    """LongCat-Flash has two in each layer, and HRM-Text two lists of layers."""
+    model = CONFIGURATIONS[name].model()
+    outputs = [each for each in weight_map(model) if each.role.part == "output" and each.layer == 0]
+    strong = [[True, True, False, False], [False, False, True, True]]
+    for matrix, heads in zip(outputs, strong, strict=True):
+        assert matrix.heads == 4
+        with torch.no_grad():
+            model.get_parameter(matrix.parameter).unflatten(1, (4, -1))[:, heads] *= 1000
+    loaded = Loaded(model, tokenizer=None, family="decoder", name=name)  # type: ignore[arg-type]
+    with Compressor(loaded).applied(parse_recipe("l1_heads:layers[0]/attention:0.5:pool=layer")):
+        kept = [model.get_parameter(each.parameter).unflatten(1, (4, -1)).any(2).any(0).tolist() for each in outputs]
+    assert kept == strong

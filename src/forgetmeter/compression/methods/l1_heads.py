@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,13 @@ from forgetmeter.specs.ranges import merged
 from forgetmeter.specs.recipe import Level
 from forgetmeter.specs.role import ATTENTION_PARTS, Matrix, Part
 
-Attention = tuple[str, int | None, str | None]
-"""The identity of an attention in a model: stack, layer, self or cross."""
+Attention = tuple[str, int | None, str | None, str]
+"""The identity of an attention in a model: stack, layer, self or cross, and the numbered module that it is in.
+
+A layer may have several, or several lists of blocks have the same layer numbers.
+"""
+
+_NUMBERED = re.compile(r".*\.\d+(?=\.)")
 
 Group = tuple[Attention, int]
 """A key-value head with all query heads that share it, numbered within its attention."""
@@ -86,7 +92,7 @@ def _missing(parts: Iterable[Matrix]) -> list[Part]:
 
 def _whole_layers(attentions: Iterable[Attention]) -> str:
     """Return a scope of attentions with all four parts: the most consecutive layers."""
-    runs = merged((layer, layer + 1) for layer in {layer for _, layer, _ in attentions if layer is not None})
+    runs = merged((layer, layer + 1) for layer in {layer for _, layer, *_ in attentions if layer is not None})
     if not runs:
         return "another method"
     start, stop = max(runs, key=lambda run: run[1] - run[0])
@@ -101,11 +107,12 @@ def _by_attention(matrices: Iterable[Matrix]) -> dict[Attention, list[Matrix]]:
 
 
 def _attention(matrix: Matrix) -> Attention:
-    return matrix.stack, matrix.layer, matrix.role.attention
+    numbered = _NUMBERED.match(matrix.parameter)
+    return matrix.stack, matrix.layer, matrix.role.attention, numbered[0] if numbered else ""
 
 
 def _described(attention: Attention) -> str:
-    stack, layer, kind = attention
+    stack, layer, kind, _ = attention
     return f"the {kind}-attention of {stack} layer {layer}"
 
 
