@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class Remembering(Progress):
         self.kept: list[tuple[str, str]] = []
         self.failed: list[str] = []
         self.to_read: Mapping[Cell, int] = {}
+        self.stages: list[str] = []
+
+    def stage(self, text: str) -> None:
+        self.stages.append(text)
 
     def amount(self, tokens: Mapping[Cell, int]) -> None:
         self.to_read = tokens
@@ -358,6 +363,23 @@ def test_a_metric_that_is_no_number_is_a_failure_of_its_cell(
     errors = [each.error for each in run({**study, "recipes": ["baseline"]}).failures]
     assert errors
     assert [each for each in errors if "is not a number that fits a float" not in each] == []
+
+
+def test_a_judge_that_returns_nothing_is_told_what_to_return(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MadeUpTask, "judge", lambda *_: None)
+    errors = {each.error for each in run({**study, "recipes": ["baseline"]}).failures}
+    assert {each.partition("must")[2] for each in errors} == {" return a Judgement, not NoneType, from judge"}
+
+
+def test_other_versions_than_at_the_start_are_named(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run({**study, "recipes": ["baseline"]})
+    monkeypatch.setattr("forgetmeter.study.document.version", lambda name: "9.9" if name == "numpy" else version(name))
+    progress = Remembering()
+    run(study, progress=progress)
+    (said,) = (stage for stage in progress.stages if "other versions" in stage)
+    assert said.endswith(f" started: numpy {version('numpy')} → 9.9")
 
 
 def test_a_task_that_exits_fails_its_cells(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -366,6 +366,10 @@ def judged(task: Task, answers: Sequence[Answer | None]) -> Judgement:
         UserError: The task does not judge every answered item, in order.
     """
     judgement = task.judge(answers)
+    if not isinstance(judgement, Judgement):
+        raise UserError(
+            f"task '{task.description.name}' must return a Judgement, not {type(judgement).__name__}, from judge"
+        )
     answered = [(item, answer) for item, answer in zip(task.items, answers, strict=True) if answer is not None]
     if [outcome.item_id for outcome in judgement.outcomes] != [item.id for item, _ in answered]:
         returned = counted(len(judgement.outcomes), "outcome")

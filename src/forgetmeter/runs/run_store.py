@@ -171,6 +171,12 @@ class RunStore:
             sentences.append(f"removing from the run at {self.location}, where all of their cells failed: {left}")
         return sentences
 
+    def other_versions(self, document: Mapping[str, Any]) -> list[str]:
+        """Return a sentence with the packages whose versions differ from those that started the run, if any do."""
+        old, new = self.read_study().versions if self.has_study() else {}, document["versions"]
+        changed = [f"{name} {old[name]} → {new[name]}" for name in old if name in new and old[name] != new[name]]
+        return [f"other versions than when the run at {self.location} started: {', '.join(changed)}"] if changed else []
+
     def read_study(self) -> StudyRecord:
         """Return the study.
 

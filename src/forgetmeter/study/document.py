@@ -10,15 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from forgetmeter.basics.processor import processor_name
-from forgetmeter.compression.registry import needs_texts
+from forgetmeter.compression.registry import METHODS, needs_texts
 from forgetmeter.config.study import Study
 from forgetmeter.plan.planning import Plan
+from forgetmeter.probes.registry import TASKS
 from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.runs.identity import NOISE_FLOOR
 from forgetmeter.runs.run_store import SCHEMA_VERSION
 from forgetmeter.scoring.calibration_texts import text_digest
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
+from forgetmeter.specs.registry import plug_ins
 
 _PACKAGES = (
     *("forgetmeter", "torch", "transformers", "lm_eval", "datasets", "tokenizers", "numpy"),
@@ -35,7 +37,7 @@ def study_document(plan: Plan, identities: Mapping[ModelReference, str]) -> dict
         "variants": [
             {"id": variant.id, "model": str(variant.model), "recipe": str(variant.recipe)} for variant in plan.variants
         ],
-        "versions": {name: found for name in _PACKAGES if (found := _version(name))},
+        "versions": {name: found for name in (*_PACKAGES, *_plug_ins()) if (found := _version(name))},
         "hardware": {
             "machine": platform.machine(),
             "processor": processor_name(),
@@ -84,6 +86,12 @@ def _calibration(study: Study) -> dict[str, Any]:
 
 def _group(group: TaskGroup) -> dict[str, Any]:
     return {"tasks": list(group.tasks), "metrics": [asdict(metric) for metric in group.metrics]}
+
+
+def _plug_ins() -> Iterator[str]:
+    """Yield the packages of installed plug-ins, whose answers may change with their version."""
+    for registry in (METHODS, TASKS):
+        yield from (entry.dist.name for entry in plug_ins(registry.group) if entry.dist is not None)
 
 
 def _version(package: str) -> str | None:

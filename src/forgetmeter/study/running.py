@@ -172,7 +172,7 @@ def check_study(
     names = checked.plan.study.references
     pairs = list(zip(study.references, names, strict=True))
     named = {name: checkpoints[model] for model, name in pairs if model in checkpoints}
-    for change in checked.store.changes(checked.document):
+    for change in (*checked.store.changes(checked.document), *checked.store.other_versions(checked.document)):
         (progress or Progress()).stage(change)
     checked = replace(checked, checkpoints=named)
     given = {name: model for model, name in pairs if model not in checkpoints}

@@ -5,19 +5,20 @@ Covers ``scoring.batch_invariance.limits``.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from scoring.batch_invariance.configurations import CONFIGURATIONS
 from tiny_models import make_bart_tokenizer, make_llama, make_tokenizer
-from transformers import LEDConfig, LEDForConditionalGeneration, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, LEDConfig, LEDForConditionalGeneration, PreTrainedModel, PreTrainedTokenizerFast
 
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.item import Item, Request, Requests
-from forgetmeter.scoring.batch_invariance.limits import max_length
+from forgetmeter.scoring.batch_invariance.limits import max_length, window
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.tokens.tokenization import ANSWER_TOO_LONG
 
@@ -92,3 +93,11 @@ def test_position_tables_are_as_long_as_their_configuration_says(name: str) -> N
     limit = max_length(model, make_tokenizer(), "m")
     vars(model.config).update(max_position_embeddings=None, n_positions=None, n_ctx=None)
     assert max_length(model, make_tokenizer(), "m") == limit
+
+
+def test_a_window_that_varies_by_layer_is_the_smallest() -> None:
+    """NeoMME's configuration refuses to give the attribute."""
+    config = AutoConfig.for_model("neomme")
+    with pytest.raises(RuntimeError, match="per-layer"):
+        _ = config.get_text_config().sliding_window
+    assert window(SimpleNamespace(config=config)) == 256  # type: ignore[arg-type]

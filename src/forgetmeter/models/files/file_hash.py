@@ -24,11 +24,13 @@ def file_hash(path: Path) -> str:
     status = path.stat()
     key = short_hash([str(path.resolve()), str(status.st_size), str(status.st_mtime_ns), str(status.st_ctime_ns)])
     remembered = cache_folder() / "hashes" / key
-    if remembered.is_file() and len(text := remembered.read_text()) == hashlib.sha256().digest_size * 2:
-        return text
+    with suppress(OSError, ValueError):
+        digest, check = remembered.read_text(encoding="ascii").split()
+        if check == short_hash([key, digest]):
+            return digest
     digest = sha256_of(path)
     with suppress(OSError):
-        # Without a cache, it is computed again next time.
+        # Without a cache, or with a damaged one, it is computed again.
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        remembered.write_text(digest)
+        remembered.write_text(f"{digest} {short_hash([key, digest])}", encoding="ascii")
     return digest

@@ -208,6 +208,8 @@ def _wrong_metrics(table: Any, cell: StoredCell, questions: CheckedItems | None,
         yield from (f"it states {name}, which its answers do not give" for name in sorted({*cell.metrics} - {*found}))
     for name, value in found.items():
         stated = cell.metrics.get(name)
+        if stated is None and name in (cell.facts.get("metrics") or {}) and math.isfinite(value):
+            yield f"{name} is stated as not a number, and its answers give {value:.4f}"
         if stated is not None and not math.isclose(value, stated, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
             yield f"{name} is stated as {stated:.4f}, and its answers give {value:.4f}"
 

@@ -81,7 +81,9 @@ def _tokens(length: Any, where: str) -> int:  # noqa: ANN401 - as in a file
 def window(model: PreTrainedModel) -> int:
     """Return the number of tokens within which attention is full; branched rows must not be longer."""
     config = model.config.get_text_config()
-    return min((size for name in _WINDOWS for size in _sizes(getattr(config, name, None))), default=UNKNOWN_LENGTH)
+    found = [getattr(config, name, None) for name in _WINDOWS if not _varies(config, name)]
+    found += [each.get(name) for each in _by_layer(config) for name in _WINDOWS]
+    return min((size for value in found for size in _sizes(value)), default=UNKNOWN_LENGTH)
 
 
 def unverified_window(model: PreTrainedModel) -> int:
@@ -108,6 +110,17 @@ def batch_independent_length(model: PreTrainedModel) -> int:
         if isinstance(rope, dict) and rope.get("rope_type") in ("longrope", "dynamic")
     ]
     return min(map(int, lengths), default=UNKNOWN_LENGTH)
+
+
+def _by_layer(config: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - of transformers
+    """Return a configuration's settings, with those of single layers (NeoMME), where reading an attribute fails."""
+    settings = config.to_dict()
+    layers = settings.get("per_layer_config")
+    return [settings, *layers.values()] if isinstance(layers, dict) else []
+
+
+def _varies(config: Any, name: str) -> bool:  # noqa: ANN401 - of transformers
+    return any(name in each for each in _by_layer(config)[1:])
 
 
 def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or one per layer
