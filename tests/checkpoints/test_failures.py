@@ -299,3 +299,8 @@ def test_a_disk_that_is_full_when_the_configuration_is_written(
     said = refused(llama_folder, recipe, tmp_path / "out")
     assert "the disk is full; no files were left behind" in said
     assert "configuration" not in said
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/out", "memory://out"])
+def test_an_output_that_is_a_url(checkpoint: Save, url: str) -> None:
+    assert "is a URL; name a local folder" in refused(checkpoint("llama"), PRUNE, Path(url))

@@ -45,7 +45,7 @@ def test_limits_are_read(quantity, value, limit) -> None:
         ("retained", "0", "'0' is met by every model"),
         ("accuracy", "0%", "is met by every model"),
         ("drop", 1, "ambiguous"),
-        ("drop", "1%", "for 1 points of accuracy write 1pt"),
+        ("drop", "1%", "for percentage points of accuracy write 1pt"),
         ("drop", "-1pt", "not a valid limit of drop"),
         ("drop", "101pt", "not a valid limit"),
         ("drop", "1 nat", "not a valid limit"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from forgetmeter.basics.made_folder import made_folder
 from forgetmeter.errors import UserError
 from forgetmeter.models.location import check_utf8
 
+# Of ``s3://bucket``, a path keeps one slash.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -20,8 +23,9 @@ def check_output(out: Path) -> None:
     """Check that an output folder is empty or can be created.
 
     Raises:
-        UserError: It is a link, a mount point or a file, it is not empty, or its path is not UTF-8.
+        UserError: It is a URL, a link, a mount point or a file, it is not empty, or its path is not UTF-8.
     """
+    refuse_url(out)
     check_utf8(out, f"--out '{out}'")
     if out.is_symlink() or out.is_mount():
         what = "a link" if out.is_symlink() else "a mount point"
@@ -31,6 +35,16 @@ def check_output(out: Path) -> None:
             raise UserError(f"--out '{out}' already exists and is not empty; name a new folder")
     elif out.exists():
         raise UserError(f"--out '{out}' is a file; name a new folder")
+
+
+def refuse_url(out: Path) -> None:
+    """Refuse a URL, which would become a local folder.
+
+    Raises:
+        UserError: It is one.
+    """
+    if _URL.match(str(out)):
+        raise UserError(f"--out '{out}' is a URL; name a local folder")
 
 
 def check_apart(out: Path, source: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from forgetmeter.errors import UserError
 from forgetmeter.results.ledger import Ledger, make_ledger
 from forgetmeter.runs.run import Run
-from forgetmeter.specs.recipe import BASELINE, candidate_recipe, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, candidate_recipe, parse_recipe, stored_recipe
 from forgetmeter.specs.suggestion import unknown
 
 
@@ -58,7 +58,13 @@ def find_recipe(run: Run, text: str) -> str:
     with suppress(UserError):
         if (candidate := candidate_recipe(text)) in recipes:
             return candidate
-    wanted = str(parse_recipe(text))
+    try:
+        wanted = str(parse_recipe(text))
+    except UserError:
+        names = [str(made.candidate) for each in recipes if (made := stored_recipe(each)) and made.candidate]
+        if not names:
+            raise
+        raise UserError(unknown("recipe or candidate", text, [*names, *recipes], within="this run")) from None
     if wanted == BASELINE:
         raise UserError("recipes are compared with the baseline; give another recipe with --recipe")
     if not recipes:

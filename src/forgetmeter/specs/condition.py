@@ -98,8 +98,8 @@ def _points(text: str) -> float:
         return _at_most_one(number / 100, text, "drop")
     if unit == "%":
         raise UserError(
-            f"'{shortened(text)}' is ambiguous: for {number:g} points of accuracy write {number:g}pt; for a share of "
-            f"what the baseline knew, limit what is retained to at least {100 - number:g}%"
+            f"'{shortened(text)}' is ambiguous: for percentage points of accuracy write {number:g}pt; for a "
+            f"share of what the baseline knew, limit what is retained to at least {100 - number:g}%"
         )
     if unit:
         raise _invalid(text, "drop")

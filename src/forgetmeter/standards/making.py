@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from forgetmeter.basics.quiet import quiet
+from forgetmeter.checkpoints.output_folder import refuse_url
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
@@ -95,6 +96,9 @@ def check_output_folder(out: Path, families: Sequence[Family], keep: Collection[
     Raises:
         UserError: The folder is not writable, or something other than a standard would be replaced.
     """
+    refuse_url(out)
+    if out.is_file():
+        raise UserError(f"--out '{out}' is a file; name a folder")
     kept = [epoch_folder(out, family, number) for family in families for number in keep]
     for place in (*(out / family for family in families), *kept):
         if place.exists() and not (place / "checksums.json").is_file():

@@ -27,16 +27,23 @@ _SHOWN = 20
 def forgotten_command(
     run: Annotated[str, typer.Argument(help="Folder or URL of the run.")],
     *,
-    recipe: Annotated[str, typer.Option(help="The recipe, such as l1_unstructured:overall:0.5, or a candidate.")],
+    recipe: Annotated[
+        str, typer.Option(help="One recipe of the run, such as l1_unstructured:overall:0.5, or a candidate.")
+    ],
     task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(help="Only this model.", show_default=False)] = None,
     status: Annotated[
         str | None,
-        typer.Option(help="forgotten, gained, kept or wrong.", show_default="forgotten; all in csv and json"),
+        typer.Option(
+            help="forgotten, gained, kept, or wrong (before and after).", show_default="forgotten; all in csv and json"
+        ),
     ] = None,
-    relation: Annotated[str | None, typer.Option(help="Only items of this relation.", show_default=False)] = None,
+    relation: Annotated[
+        str | None, typer.Option(help="List only items of this relation (counts cover all).", show_default=False)
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, help="At most N items per task.", show_default="20; all in csv and json")
+        int | None,
+        typer.Option(min=0, help="At most N items per model and task.", show_default="20; all in csv and json"),
     ] = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or markdown.")] = "table",
 ) -> None:

@@ -182,8 +182,8 @@ def _needs(planned: PlannedMargin) -> str:
     of = planned.of
     if planned.needed is None:
         return (
-            f"no number of items of {counted(of.expected.relations, 'relation')} can if a share of "
-            f"{of.expected.flips:.1%} flips; --seen RUN takes other figures, or --flips"
+            f"no number of items from {counted(of.expected.relations, 'relation')} suffices if {of.expected.flips:.1%} "
+            "of answers flip; --flips or --seen RUN set another share"
             if of.expected.relations
             else "no realistic number can"
         )

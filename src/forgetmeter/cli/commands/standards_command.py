@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 _LINES = 6
 
 standards_app = typer.Typer(
-    help="Train the small reference models whose knowledge is known.", no_args_is_help=True, add_completion=False
+    help="Train the standards again: small reference models of known facts, which ship with the package.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
 @standards_app.callback()
 def _standards() -> None:
-    """Train the small reference models whose knowledge is known."""
+    """Train the standards again: small reference models of known facts, which ship with the package."""
 
 
 @standards_app.command("train")
@@ -46,7 +48,7 @@ def train_command(
     ] = None,
     keep_epochs: Annotated[
         str | None,
-        typer.Option(help="Epochs after which to keep a copy, separated by commas: OUT/STANDARD-epoch-N."),
+        typer.Option(help="Also keep a copy after these epochs, separated by commas: OUT/STANDARD-epoch-N."),
     ] = None,
 ) -> None:
     """Train the standards from scratch on the built-in facts: about 10 minutes on 2 cores."""
@@ -75,7 +77,7 @@ def print_epoch(family: Family, epoch: Epoch) -> None:
 def _families(only: str | None) -> tuple[Family, ...]:
     if only is None:
         return STANDARDS
-    names = [name.strip() for name in only.split(",")]
+    names = [name.strip().removeprefix("standard:") for name in only.split(",")]
     for name in names:
         if name not in STANDARDS:
             raise UserError(unknown("standard", name, STANDARDS))

@@ -56,7 +56,9 @@ def ledger_text(ledger: Ledger, shown: Sequence[LedgerEntry], *, status: Status,
             text.append_text(_counts(name, counts[:_MOST_RELATIONS], width))
             if len(counts) > _MOST_RELATIONS:
                 left_out = len(counts) - _MOST_RELATIONS
-                text.append(f"… and {left_out} more, none with more forgotten; --format json lists them\n", "dim")
+                text.append(
+                    f"… and {left_out} more relations, none with more forgotten; --format json lists them\n", "dim"
+                )
     text.append("\n")
     text.append_text(_entries(shown, task=ledger.task, status=status, total=total, width=width))
     return text
@@ -84,7 +86,7 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     unknown = ledger.total.forgotten - sum(number for number, _ in lines)
-    few = f"this takes a rank among more than {ENOUGH_CHOICES} choices, or several phrasings of a fact"
+    few = f"with {ENOUGH_CHOICES} choices or fewer and a single phrasing, this cannot be determined"
     why = few if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(unknown, f"unknown: {why}")] if unknown else []
@@ -115,7 +117,7 @@ def _counts(name: str, counts: Sequence[LedgerCount], width: int) -> Text:
 
 def _entries(shown: Sequence[LedgerEntry], *, task: str, status: Status, total: int, width: int) -> Text:
     text = Text()
-    if not shown:
+    if not total:
         return text.append(f"No {status} {things(task, 2)} to show.\n")
     more = f" · {count(len(shown))} of {count(total)}; --limit shows more" if total > len(shown) else ""
     # Answers that a model wrote itself have no margins, by which they would be ordered.
