@@ -302,5 +302,10 @@ def test_a_disk_that_is_full_when_the_configuration_is_written(
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/out", "memory://out"])
-def test_an_output_that_is_a_url(checkpoint: Save, url: str) -> None:
-    assert "is a URL; name a local folder" in refused(checkpoint("llama"), PRUNE, Path(url))
+def test_an_output_that_is_a_url(checkpoint: Save, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = checkpoint("llama")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match="is a URL; name a local folder"):
+        compress_checkpoint(source, PRUNE, url)
+    assert sorted(tmp_path.iterdir()) == before

@@ -18,7 +18,7 @@ from forgetmeter.checkpoints.in_memory import (
     variant_weights,
     write_whole,
 )
-from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, check_output, check_room
+from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, check_output, check_room, refuse_url
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
@@ -92,6 +92,7 @@ def compress_checkpoint(
             from the compressed one. Nothing is left on disk in these cases.
     """
     refuse_type("out", out, str, Path)
+    refuse_url(out)
     request = CompressionRequest(
         model=parse_model_reference(model),
         recipe=recipe if isinstance(recipe, Recipe) else parse_recipe(recipe),

@@ -23,9 +23,8 @@ def check_output(out: Path) -> None:
     """Check that an output folder is empty or can be created.
 
     Raises:
-        UserError: It is a URL, a link, a mount point or a file, it is not empty, or its path is not UTF-8.
+        UserError: It is a link, a mount point or a file, it is not empty, or its path is not UTF-8.
     """
-    refuse_url(out)
     check_utf8(out, f"--out '{out}'")
     if out.is_symlink() or out.is_mount():
         what = "a link" if out.is_symlink() else "a mount point"
@@ -37,7 +36,7 @@ def check_output(out: Path) -> None:
         raise UserError(f"--out '{out}' is a file; name a new folder")
 
 
-def refuse_url(out: Path) -> None:
+def refuse_url(out: str | Path) -> None:
     """Refuse a URL, which would become a local folder.
 
     Raises:
