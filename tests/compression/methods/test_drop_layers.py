@@ -183,6 +183,30 @@ def test_a_configuration_that_cannot_lose_blocks_is_refused_up_front(name: str, 
     assert {path: id(module) for path, module in model.named_modules()} == before
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "recipe", "constant"),
+    [
+        ("minicpm3 as decoder", {}, "drop_layers:overall:0.5", "residual_scale"),
+        ("esmc as encoder", {}, "drop_layers:overall:0.5", "scaling_factor"),
+        ("diffllama as decoder", {}, "drop_layers:layers[0]/overall:1", "lambda_init"),
+        ("gpt2 as decoder", {"scale_attn_by_inverse_layer_idx": True}, "drop_layers:layers[0]/overall:1", "scaling"),
+    ],
+)
+def test_constants_that_the_remaining_blocks_would_not_have_are_refused_up_front(
+    name: str, settings: dict[str, Any], recipe: str, constant: str
+) -> None:
+    model = CONFIGURATIONS[name].model()
+    if settings:
+        model = type(model)(type(model.config)(**{**model.config.to_dict(), **settings}))
+    (problem,) = recipe_problems(parse_recipe(recipe), weight_map(model), model=model)
+    assert f"its {constant} depends on the number of each block, or on how many there are" in problem
+
+
+def test_constants_of_blocks_that_keep_their_numbers_are_kept() -> None:
+    model = CONFIGURATIONS["diffllama as decoder"].model()
+    assert recipe_problems(parse_recipe("drop_layers:overall:0.5"), weight_map(model), model=model) == []
+
+
 def test_blocks_that_share_an_attention_keep_the_numbers_of_their_adapters() -> None:
     """Zamba 2's attention looks up an adapter by the number of the block that uses it."""
     model = CONFIGURATIONS["zamba2 as decoder"].model()

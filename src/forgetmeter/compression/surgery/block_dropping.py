@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import product
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -93,7 +95,27 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
             _set(config, setting, value, undoing)
         for setting in copies:
             _set(parent, setting, changed[setting], undoing)
+    _refuse_other_constants([old[index] for index in kept], list(_configs(model, path)))
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
+
+
+def _refuse_other_constants(kept: Sequence[nn.Module], configs: Sequence[Any]) -> None:
+    """Refuse blocks whose constants follow from their number or from how many there are, as in MiniCPM 3.
+
+    What is written has the constants of the remaining blocks.
+    """
+    for (number, block), config in product(enumerate(kept), configs):
+        try:
+            with torch.device("meta"):
+                built = type(block)(config, number)
+        except Exception:  # noqa: BLE001 - blocks are built in many ways; compress checks what it writes
+            continue
+        modules = dict(block.named_modules())
+        for name, module in built.named_modules():
+            for key, value in vars(module).items():
+                own = getattr(modules.get(name), key, value)
+                if type(value) is float and type(own) is float and own != value and "drop" not in key:
+                    raise ValueError(f"its {key} depends on the number of each block, or on how many there are")
 
 
 def _attends(setting: object) -> bool:
