@@ -10,7 +10,7 @@ import torch
 from models.wrappers import WRAPPERS, make_wrapper
 from safetensors.torch import load_file
 from tiny_models import make_tokenizer
-from transformers import CONFIG_MAPPING, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedModel
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.errors import UserError
@@ -131,3 +131,24 @@ def test_a_compressed_copy_keeps_the_other_weights(tmp_path: Path, name: str) ->
     texts = parse_scope("overall").select(weight_map(open_checkpoint(str(source)).skeleton))
     assert len(changed) == len({matrix.parameter for matrix in texts})
     assert not any("vision" in key or "visual" in key for key in changed)
+
+
+def test_the_transform_before_the_head_of_a_masked_model_reads_texts() -> None:
+    """ModernVBERT's is outside of its text tower, as are the modules that read images."""
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tokens = {"vocab_size": 99, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+    text = {**size, **tokens, "pad_token_id": 1, "model_type": "modernbert"}
+    vision = {**size, "image_size": 16, "patch_size": 8, "model_type": "siglip_vision_model"}
+    config = CONFIG_MAPPING["modernvbert"](text_config=text, vision_config=vision, image_token_id=9)
+    model = AutoModelForMaskedLM.from_config(config).eval()
+    transform = [each.parameter for each in weight_map(model) if each.role.component == "head_transform"]
+    assert transform == ["projection_head.dense.weight"]
+    asked, alone = torch.tensor([[2, 40, 41, 42, 3]]), left_alone(model)
+    with torch.no_grad():
+        before = model(input_ids=asked).logits
+        for name, reason in alone.items():
+            if reason == OTHER_MODALITY:
+                model.get_parameter(name).zero_()
+        assert torch.equal(model(input_ids=asked).logits, before)
+        model.get_parameter(transform[0]).zero_()
+        assert not torch.allclose(model(input_ids=asked).logits, before)

@@ -160,6 +160,7 @@ _EMBEDDING = (
     "embedding_hidden_mapping_in",
     "embeddings_project",
     "embed_proj",
+    "embed_tokens.embedding_projection",
     "project_in",
     "project_out",
     "per_layer_model_projection",
@@ -173,6 +174,7 @@ _HEAD_TRANSFORM = (
     *(f"{head}.dense" for head in ("transform", "lm_head", "predictions", "generator_predictions", "head")),
     "head.linear1",
     "head.linear2",
+    *(f"projection_head.{layer}" for layer in ("dense", "linear1", "linear2")),
 )
 
 

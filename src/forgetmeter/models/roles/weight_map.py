@@ -39,7 +39,8 @@ OTHER_MODALITY = "reads images or sound, not text"
 
 # Where no module holds exactly what reads texts: T5Gemma 2, Git, Ernie 4.5 VL, Chameleon, Phi-4-multimodal.
 _OTHER_MODALITY = re.compile(
-    r"(^|\.)(vision_tower|multi_modal_projector|image_encoder|visual_projection|vision_moe|vqmodel|embed_tokens_extend)\."
+    r"(^|\.)(vision_tower|multi_modal_projector|image_encoder|visual_projection|vision_moe|vqmodel|embed_tokens_extend|"
+    r"patch_embeddings)\."
 )
 _MOE = re.compile(r"MoE$")
 _ROUTERS = ("gate", "router", "shared_expert_gate")
@@ -149,6 +150,10 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
         head = None
     rest = None if head is None else rest_of_head(head, model)
     only_stack, config, tower = _only_stack(model), text_config(model), _text_tower(model)
+    # The transform before the head of ModernVBERT; no other module of an encoder is outside its base model.
+    outside = [
+        f"{name}." for name, _ in model.named_children() if only_stack == "encoder" and name != model.base_model_prefix
+    ]
     embedding = _token_embedding(model)
     matrices: list[Matrix] = []
     reasons: dict[str, str] = {}
@@ -161,7 +166,7 @@ def _survey(model: PreTrainedModel) -> tuple[tuple[Matrix, ...], dict[str, str]]
             matrices.append(_embedding_matrix(known_as or name, tensor, model, only_stack))
         if tensor is embedding or known_as is None:
             continue
-        is_other = not name.startswith(tower) or _OTHER_MODALITY.search(name)
+        is_other = not name.startswith((tower, *outside)) or _OTHER_MODALITY.search(name)
         reason = OTHER_MODALITY if is_other else reason_to_leave_alone(modules, name)
         if reason is not None:
             reasons[name] = reason
