@@ -222,13 +222,14 @@ def test_a_step_whose_blocks_an_earlier_one_drops_is_refused_up_front() -> None:
     assert problem.startswith("nothing is left for 'l1_unstructured:layers[1]/overall:0.5'")
 
 
-@pytest.mark.parametrize("name", ["qwen3_next as decoder", "granitemoehybrid as decoder"])
+@pytest.mark.parametrize("name", ["qwen3_next as decoder", "granitemoehybrid as decoder", "bamba as decoder"])
 def test_a_hybrid_that_loses_all_attention_still_runs_as_it_is_loaded(name: str, tmp_path: Path) -> None:
     """transformers' cache asks the attention of a hybrid model for the number of tokens."""
     model = CONFIGURATIONS[name].model()
     model.config.use_cache = True
-    kinds = model.config.layer_types
-    (place,) = (place for place, kind in enumerate(kinds) if kind in ("full_attention", "attention"))
+    kinds = enumerate(model.config.layer_types)
+    numbered = getattr(model.config, "attn_layer_indices", None)
+    (place,) = numbered or [place for place, kind in kinds if kind in ("full_attention", "attention")]
     loaded = Loaded(model, make_tokenizer(), "decoder", name)
     shorter = compress(loaded, f"drop_layers:layers[{place}]/overall:1").model
     shorter.save_pretrained(tmp_path)

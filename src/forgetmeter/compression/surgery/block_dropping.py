@@ -88,7 +88,10 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
         _check_adapters(old, config, changed)
         # Mllama's decoder has its own copy of the blocks that attend to images.
         copies = {setting for setting in changed if getattr(parent, setting, None) == getattr(config, setting)}
-        if any(_attends(getattr(config, setting)) and not _attends(value) for setting, value in changed.items()):
+        if any(
+            _attends(setting, getattr(config, setting)) and not _attends(setting, value)
+            for setting, value in changed.items()
+        ):
             # transformers' cache of a hybrid model asks its attention for the number of tokens.
             _set(config, "use_cache", False, undoing)
         for setting, value in changed.items():
@@ -118,10 +121,14 @@ def _refuse_other_constants(kept: Sequence[nn.Module], configs: Sequence[Any]) -
                     raise ValueError(f"its {key} depends on the number of each block, or on how many there are")
 
 
-def _attends(setting: object) -> bool:
-    """Whether a setting is a list of kinds of blocks, one of which is attention other than linear attention."""
-    kinds = setting if isinstance(setting, list | tuple) else ()
-    return any(str(kind).endswith("attention") and not str(kind).startswith("linear") for kind in kinds)
+def _attends(setting: str, value: object) -> bool:
+    """Whether a setting lists blocks with attention other than linear attention, by their numbers or kinds."""
+    kinds = value if isinstance(value, list | tuple) else ()
+    return (
+        bool(kinds)
+        if setting == "attn_layer_indices"
+        else any(str(kind).endswith("attention") and not str(kind).startswith("linear") for kind in kinds)
+    )
 
 
 def _check_droppable(config: Any) -> None:  # noqa: ANN401 - each architecture has its own configuration
