@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from multiprocessing import active_children
@@ -14,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from made_up_task import MadeUpTask, plug_in
 from quick_commands import forgetmeter
@@ -255,3 +259,46 @@ def test_one_worker_is_this_process_unless_its_time_is_limited() -> None:
     assert type(executor_named("local", workers=1)) is LocalExecutor
     assert type(executor_named("local", workers=2)) is WorkersExecutor
     assert type(executor_named("local", time_limit=60)) is WorkersExecutor
+
+
+HANGING = """
+import sys, time
+from pathlib import Path
+
+from forgetmeter.executors import worker_process
+from forgetmeter.executors.workers import START
+
+
+def hang(connection, given, number):
+    Path(given).touch()
+    time.sleep(600)
+
+
+if __name__ == "__main__":
+    here, there = START.Pipe()
+    process = START.Process(target=worker_process.work, args=(there, 1), daemon=True)
+    process.start()
+    here.send((hang, sys.argv[1]))
+    print(process.pid, flush=True)
+    process.join()
+"""
+
+
+def test_a_worker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    script, started = tmp_path / "hanging.py", tmp_path / "started"
+    script.write_text(HANGING)
+    first = subprocess.Popen([sys.executable, str(script), str(started)], stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    worker = psutil.Process(int(first.stdout.readline()))
+    _wait(started.exists)
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    _wait(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
