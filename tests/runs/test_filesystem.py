@@ -13,6 +13,7 @@ import pytest
 
 from forgetmeter.errors import UserError
 from forgetmeter.runs.filesystem import RunFolder
+from forgetmeter.runs.run_store import RunStore
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -145,3 +146,9 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path, monk
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(UserError, match=r"variants' cannot be read \(Permission denied\); try again once it can"):
         folder.list("variants")
+
+
+def test_file_systems_are_not_chained() -> None:
+    """fsspec would take ``a::b`` for the folder ``a:``, as it would ``a::c``."""
+    with pytest.raises(UserError, match="the location 'a::b' cannot be used: '::' would chain file systems"):
+        RunStore("a::b")

@@ -33,6 +33,8 @@ class RunFolder:
 
     def __init__(self, location: str) -> None:
         self.location = location
+        if "::" in location:
+            raise ValueError("'::' would chain file systems; choose another name")
         self._filesystem, root = url_to_fs(location)
         self._root = str(root).rstrip("/")
         self._is_local = isinstance(self._filesystem, LocalFileSystem)
