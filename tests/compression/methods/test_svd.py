@@ -69,3 +69,15 @@ def test_pruned_afterwards_it_is_plain_and_quantized_it_is_quantized() -> None:
 def test_non_finite_weights_are_refused() -> None:
     with pytest.raises(UnusableWeightError, match="cannot be decomposed"):
         transform(DenseWeight(torch.tensor([[1.0, math.nan]])), 0.5, {})
+
+
+def test_factors_of_16_bit_weights_take_32_bits() -> None:
+    """Rounded to 16 bits, they would have another product."""
+    torch.manual_seed(0)
+    values = torch.randn(64, 96).to(torch.bfloat16)
+    weight = transform(DenseWeight(values), 0.9, {})
+    assert weight.rank == 6
+    assert weight.smallest_bytes(2 * values.numel()) == 4 * 6 * (64 + 96)
+    left, singular, right = torch.linalg.svd(weight.values().float(), full_matrices=False)
+    rounded = (left[:, :6] * singular[:6]).bfloat16().float() @ right[:6].bfloat16().float()
+    assert not torch.equal(rounded.bfloat16(), weight.values())

@@ -13,6 +13,8 @@ from forgetmeter.compression.forms.storage import packed_bytes
 from forgetmeter.compression.forms.weight import DenseWeight, Weight, assembled, cut
 from forgetmeter.specs.ranges import Ranges
 
+_BITS = 32
+
 
 @dataclass(frozen=True)
 class LowRankWeight(Weight):
@@ -46,9 +48,14 @@ class LowRankWeight(Weight):
         return int(self.product.element_size()) * 8
 
     def smallest_bytes(self, plain_bytes: int) -> int:
-        """Return the bytes of the two factors, if smaller than every other format."""
+        """Return the bytes of the two factors, if smaller than every other format.
+
+        They take at least 32 bits per number, also if their product is rounded to 16: rounded factors have another one.
+        """
         factors = self.rank * sum(self.shape[-2:]) * math.prod(self.shape[:-2])
-        return min(super().smallest_bytes(plain_bytes), packed_bytes(factors, self.stored_bits(plain_bytes)))
+        return min(
+            super().smallest_bytes(plain_bytes), packed_bytes(factors, max(self.stored_bits(plain_bytes), _BITS))
+        )
 
     def part(self, axis: int, ranges: Ranges) -> LowRankWeight:
         """Return some output units; their rank cannot be larger."""
