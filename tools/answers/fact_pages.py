@@ -54,11 +54,11 @@ def cheap_numbers(models: Sequence[Subject]) -> Page:
         ),
         table(header, rows),
         paragraph(
-            """The intervals treat variants as independent, which they are not. The standard decoder was trained only on
-            statements of facts, so that the text of `divergence` is unlike anything that it was trained on, and its
-            perplexity on it falls as weights are pruned. A good rank correlation over many variants does not mean that
-            two of similar divergence retain alike: the [calibrated methods](calibrated.md) diverge less from SmolLM2
-            than plain rounding does, and retain no more facts."""
+            """The intervals treat variants as independent, which they are not. The standard decoder was trained only
+            on statements of facts, so that the text of `divergence` is unlike anything that it was trained on, and
+            its perplexity on it falls as weights are pruned. A good rank correlation over many variants does not
+            mean that two of similar divergence retain alike: the [calibrated methods](calibrated.md) diverge less
+            from SmolLM2 than plain rounding does, and retain no more facts."""
         ),
     )
     kl, ratio = (
@@ -114,19 +114,21 @@ def which_facts(models: Sequence[Subject]) -> Page:
         "## Which facts go first",
         paragraph(
             """For each fact that the model knew: the share of the run's damaging variants (those that retain 5% to 95%
-            and are better than guessing) that forget it, explained by a linear regression with a constant for each
-            relation and standard errors clustered by relation. The *margin* is the log-likelihood of the right
-            answer minus that of the best wrong one. The *frequency* is the logarithm of how many facts of the
-            relation have this answer. The *popularity* is the logarithm of how many people the subject has or
-            concerns; chemical elements have none. Each number is the change of that share for a margin, a frequency
-            or a popularity one standard deviation larger."""
+            and are better than guessing) without `lora_recover` that forget it, modelled by a linear regression
+            with a constant for each relation and standard errors clustered by relation. The *margin* is the
+            log-likelihood of the right answer minus that of the best wrong one. The *frequency* is the logarithm of
+            how many facts of the relation have this answer. The *popularity* is the logarithm of how many people
+            the subject has or concerns; chemical elements have none and get the mean. Each number is the change of
+            that share (as a fraction: -0.06 is 6 points less) for a margin, a frequency or a popularity one
+            standard deviation larger."""
         ),
         table(["", *labels], rows),
-        "## Forgotten or displaced?",
+        "## Lost or only outranked?",
         paragraph(
-            """Of the facts that these variants forgot in relations with more than ten answers, in percent: the right
-            answer is still among the first five (*still near*); else, the fact is right in the other phrasing; else it
-            is *lost*. Intervals are over relations."""
+            """The facts that these variants forgot, in relations with more than ten possible answers, in percent:
+            *still near*: the right answer is among the first five; *other phrasing*: else, the fact is right in the
+            other of two phrasings, one of which the model was trained on (SmolLM2 was asked in one only); *lost*:
+            neither. Intervals have relations as the sampling unit."""
         ),
         table(
             ["", *labels],
@@ -134,11 +136,13 @@ def which_facts(models: Sequence[Subject]) -> Page:
         ),
         "## What a short training run brings back",
         paragraph(
-            """[`lora_recover`](../decisions/046-recovery.md) follows: 200 steps of distillation on statements of
-            128 other facts. In percent of the facts forgotten before it, without those 128: *returned* are right
-            again, *lost anew* were right and are not any more, *net* is the difference. That facts return which
-            were not in the text means that they were out of reach rather than erased, or that the training restored
-            what facts share, such as which answers are frequent. This is not separated here."""
+            """Each recipe below is followed by [`lora_recover`](../decisions/046-recovery.md): 200 steps of
+            distillation on statements of 128 of the facts, which are left out here (not run on SmolLM2). All
+            numbers are in percent of the remaining facts that were forgotten before the training: *returned*: right
+            again; *lost anew*: right before the training, wrong after it; *net*: the difference. That facts return
+            although the text did not contain them means either that they were out of reach rather than erased, or
+            that the training restored what facts share, such as which answers are frequent. This experiment cannot
+            tell the two apart."""
         ),
         table(["recipe", "model", "returned", "lost anew", "net"], returned, texts=2),
     )
@@ -152,7 +156,7 @@ def which_facts(models: Sequence[Subject]) -> Page:
     among the first five."""
     return Page(
         "answers-which-facts.md",
-        "What kind of fact goes first; is it forgotten or displaced?",
+        "Which facts are forgotten first, and are they lost or only outranked?",
         answer,
         "small margins, rare answers",
         text,
@@ -240,22 +244,22 @@ def agreement(models: Sequence[Subject]) -> Page:
             between += [cell for cell in cells if cell is not None]
     text = stacked(
         paragraph(
-            """Each number is the number of facts that two variants both forget, beyond what is expected by chance,
-            as a share of the most that is possible: 0 if the second one forgets as many facts of each relation at
-            random, 1 if one forgets only facts that the other forgets; a dash if this most is less than
-            ten facts. Intervals are over relations."""
+            """Each number is the number of facts that two variants both forget, beyond what is expected by chance, as
+            a share of the most that is possible: 0 if the second one forgets as many facts of each relation at
+            random, 1 if one forgets only facts that the other forgets; a dash if this most is less than ten facts.
+            Intervals are over relations."""
         ),
         "## Methods",
         paragraph(
             """For each pair of methods, the two variants of the run whose losses are closest, if each forgets 10% to
-            90% of the known facts and is better than guessing, and they differ by at most 10 points; a dash if there
-            are none."""
+            90% of the known facts and is better than guessing, and they differ by at most 10 points; a dash if
+            there are none."""
         ),
         table(["two methods", *(each.label for each in models)], rows),
         "## Models" if pairs else "",
         paragraph(
-            """The same recipe, on the facts that both models knew, if both are still better than guessing; their losses
-            may differ."""
+            """The same recipe, on the facts that both models knew, if both are still better than guessing; their
+            losses may differ."""
         )
         if pairs
         else "",
