@@ -5,10 +5,12 @@ Covers ``records.question_key``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from forgetmeter.records.generation import Generation
 from forgetmeter.records.item import Cloze, Item, Problem, Request, Requests, WholeText
 from forgetmeter.records.question_key import question_key, shared_questions
 from forgetmeter.results.findings.evidence import gather
@@ -32,6 +34,12 @@ def test_order_and_spaces_make_no_other_question() -> None:
 def test_a_cloze_is_told_by_its_text_and_right_answer() -> None:
     one, other = (Item("t/1", "h", Cloze("Oslo is in", ".", "candidates"), ("Norway", "Sweden"), (g,)) for g in (0, 1))
     assert question_key(one) != question_key(other)
+
+
+def test_a_question_whose_answer_is_written_is_told_by_its_text() -> None:
+    one, other = (Item("t/1", "h", Generation(text, {"until": ["."]})) for text in ("2 + 2 =", "2 + 3 ="))
+    assert question_key(one) == question_key(replace(one, asks=Generation(" 2 + 2 =", {"until": []})))
+    assert len({question_key(one), question_key(other)}) == 2
 
 
 def test_texts_without_right_answers_may_be_read_twice() -> None:

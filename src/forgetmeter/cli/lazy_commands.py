@@ -35,7 +35,7 @@ SUMMARIES = {
     "advise": "Find the recipe that retains the most knowledge within a size limit.",
     "sensitivity": "Measure what a model loses when each of its parts is compressed alone.",
     "list": "List methods, scopes, tasks, relations, presets and ways to name a model.",
-    "standards": "Train the small reference models whose knowledge is known.",
+    "standards": "Train the standards again: small reference models of known facts, which ship with the package.",
     "data": "Download the probes' data.",
     "cache": "List the contents of the cache folder, or clear it.",
 }

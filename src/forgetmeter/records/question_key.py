@@ -23,8 +23,8 @@ def question_key(item: Item) -> Hashable:
             return before.strip(), after.strip(), among, right
         case Requests():
             return frozenset((each.context.strip(), each.continuation.strip()) for each in item.asks), right
-        case Generation():
-            return item.asks, right
+        case Generation(context):
+            return context.strip(), right
     return None
 
 
