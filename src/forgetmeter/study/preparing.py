@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -139,8 +140,8 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> in
     _convert(checked, tasks, progress)
     packed = {str(model): each.packed for model, each in checked.checkpoints.items()}
     sources = {model: asdict(source) for model, source in packed.items() if source is not None}
-    # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
     shared = _shared_questions(checked, tasks, progress)
+    # Not part of ``identity``, so that finished runs of earlier versions, which lack these, are recognized.
     records = {"methods": recorded_facts(study.recipes), "sources": sources, **({SHARED: shared} if shared else {})}
     store.open_study({**checked.document, **records})
     for name, task in tasks.items():
@@ -311,13 +312,15 @@ def _other_vocabularies(checked: CheckedStudy, tasks: Mapping[str, Task]) -> Ite
 
 def _shared_questions(checked: CheckedStudy, tasks: Mapping[str, Task], progress: Progress) -> list[list[str]]:
     """Return the pairs of tasks with many questions in common of which one is new, and say so."""
-    stored = stored_tasks(checked.store)
-    if not (new := [name for name in tasks if name not in stored]):
+    stored, names = stored_tasks(checked.store), checked.plan.study.tasks
+    new = [name for name in tasks if name not in stored]
+    if not new or len(names) < 2:
         return []
-    prompting = _prompting(checked)
-    every = {
-        name: tasks[name] if name in tasks else _loaded(checked, name, prompting) for name in checked.plan.study.tasks
-    }
+    prompting, every = _prompting(checked), dict[str, Task]()
+    for name in names:
+        # Stored answers of a task whose data is gone can still be read.
+        with suppress(UserError):
+            every[name] = tasks[name] if name in tasks else _loaded(checked, name, prompting)
     shared = shared_questions({name: task.items for name, task in every.items()}, new)
     for (one, other), number in shared.items():
         progress.stage(
