@@ -159,7 +159,7 @@ def test_transformers_runs_packed_integers(checkpoint: Save, tmp_path: Path) -> 
         (
             "mixtral",
             "round_to_nearest:overall:4",
-            "is not the weight of one; choose --format dense, or a scope without it",
+            "and 3 more are not weights of such; choose --format dense, or regex(model\\.layers\\.\\d+\\.self_attn\\.q",
         ),
         (
             "phi3",

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.basics.plural import joined
+from forgetmeter.basics.plural import joined, listed
 from forgetmeter.checkpoints.request import CompressionRequest
 from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
+from forgetmeter.compression.applying.recipe_problems import scope_by_name
 from forgetmeter.compression.registry import load_method, packing_methods
 from forgetmeter.compression.surgery.untying import stays_tied
 from forgetmeter.models.roles.weight_map import weight_map
@@ -45,14 +46,16 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
             f"--format compressed-tensors stores low-bit weights, and '{request.recipe}' produces none{why}; choose "
             "--format dense"
         )
-    selected = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
-    other = next((matrix for matrix in selected if matrix.form != "linear"), None)
-    if other is not None:
-        # transformers cannot load a model whose embedding is packed.
-        yield (
-            f"--format compressed-tensors supports linear layers only, and {other.parameter} is not the "
-            "weight of one; choose --format dense, or a scope without it"
-        )
+    for step in steps:
+        selected = step.scope.select(matrices)
+        others = dict.fromkeys(matrix.parameter for matrix in selected if matrix.form != "linear")
+        if others:
+            # transformers cannot load a model whose embedding is packed.
+            by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in others])
+            yield (
+                f"--format compressed-tensors supports linear layers only, and {listed(list(others), 1)} "
+                f"{'is not the weight of one' if len(others) == 1 else 'are not weights of such'}; choose --format dense, or {by_name or 'a scope without it'}"
+            )
     yield from _quantization_problems(steps, matrices)
 
 

@@ -203,7 +203,7 @@ def _form_problems(step: Step, declaration: MethodDeclaration, selected: Sequenc
         parameters = dict.fromkeys(matrix.parameter for matrix in refused)
         others = f" (the first of {len(parameters)} such weights)" if len(parameters) > 1 else ""
         supported = "linear layers and experts" if "tensor" in declaration.forms else "linear layers only"
-        by_name = _by_name(step.scope, [each for each in selected if each.parameter not in parameters])
+        by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in parameters])
         them = "it" if len(parameters) == 1 else "them"
         instead = f"for the scope without {them}, write {by_name}" if by_name else f"choose a scope without {them}"
         yield (
@@ -217,7 +217,7 @@ def _has_form(declaration: MethodDeclaration, matrix: Matrix) -> bool:
     return matrix.form in declaration.forms and not (declaration.needs_kernel and is_bare)
 
 
-def _by_name(scope: Scope, selected: Sequence[Matrix]) -> Scope | None:
+def scope_by_name(scope: Scope, selected: Sequence[Matrix]) -> Scope | None:
     """Return a scope of these matrices by name; ``None`` if there are none, too many, or parts of parameters."""
     pattern = pattern_of(each.parameter for each in selected)
     if not selected or len(pattern) > _LONGEST or any(each.ranges for each in selected):
@@ -284,7 +284,7 @@ def _unknown_role_problems(step: Step, matrices: Sequence[Matrix]) -> Iterator[s
     problem = unknown_role_problem(matrices, selector)
     if problem and selector not in SURE_SELECTORS:
         unknown = [matrix.parameter for matrix in matrices if _is_unknown(matrix.role, selector)]
-        if by_name := _by_name(step.scope, step.scope.select(matrices)):
+        if by_name := scope_by_name(step.scope, step.scope.select(matrices)):
             instead = f"to select only those that are known to be in it, write {by_name}"
         else:
             pattern, every = pattern_of(unknown, most=_MOST_NAMES), pattern_of(unknown)
