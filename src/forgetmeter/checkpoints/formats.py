@@ -52,9 +52,10 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
         if others:
             # transformers cannot load a model whose embedding is packed.
             by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in others])
+            are = "is not the weight of one" if len(others) == 1 else "are not weights of such"
             yield (
-                f"--format compressed-tensors supports linear layers only, and {listed(list(others), 1)} "
-                f"{'is not the weight of one' if len(others) == 1 else 'are not weights of such'}; choose --format dense, or {by_name or 'a scope without it'}"
+                f"--format compressed-tensors supports linear layers only, and {listed(list(others), 1)} {are}; choose "
+                f"--format dense, or {by_name or 'a scope without it'}"
             )
     yield from _quantization_problems(steps, matrices)
 
