@@ -231,9 +231,10 @@ class _CellWork:
             self._progress.cell_kept(cell)
             return
         self._check_unchanged()
-        if facts.calibration is not None and not work.store.takes(asdict(facts)):
+        document = asdict(facts)
+        if facts.calibration is not None and not work.store.takes(document):
             raise self._replaced("another calibration text")
-        work.store.write_outcomes(cell, judgement.outcomes, asdict(facts))
+        work.store.write_outcomes(cell, judgement.outcomes, document)
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=facts.seconds)
 

@@ -314,7 +314,7 @@ def open_checkpoint(reference: str | Path) -> Checkpoint:
             ``standard:FAMILY``.
 
     Raises:
-                UserError: It does not exist, cannot be loaded, or is an engine.
+        UserError: It does not exist, cannot be loaded, or is an engine.
     """
     parsed = parse_model_reference(reference)
     if parsed.source == "engine":

@@ -132,7 +132,6 @@ class _Measuring:
             self._complete(self._planned((), coarse, checkpoint))
         checked = self._planned(recipes, coarse, checkpoint)
         self._check_baseline()
-
         self._announce(1, checked, coarse)
         finished = self._complete(checked)
         for number, precision in enumerate(finer, 2):
@@ -175,11 +174,11 @@ class _Measuring:
         usable: list[Recipe] = []
         unusable: list[tuple[str, str]] = []
         for step in self._steps:
+            if drops_blocks(Recipe((step,))) and request.by != "layer":
+                raise UserError(f"--methods: {step.method} removes whole blocks; use it with --by layer")
             made = [Recipe((replace(step, scope=part),)) for part in self._parts(matrices, most)]
             problems = {recipe: recipe_problems(recipe, matrices, model=checkpoint.skeleton) for recipe in made}
             fits = [recipe for recipe, found in problems.items() if not found]
-            if drops_blocks(made[0]) and request.by != "layer":
-                raise UserError(f"--methods: {step.method} removes whole blocks; use it with --by layer")
             if not fits:
                 raise UserError(f"--methods: {problems[made[0]][0]} (model '{request.model}')")
             usable += fits

@@ -60,11 +60,7 @@ METHOD = CalibratedMethod(
         forms=("linear", "conv1d"),
         phrase="{percent} pruned by Wanda",
         options={
-            "m": Option(
-                0,
-                "Group size: the level applies to each m neighbouring input units; 0 for all.",
-                least=0,
-            )
+            "m": Option(0, "Group size: the level applies to each m neighbouring input units; 0 for all.", least=0)
         },
     ),
     compress,

@@ -81,8 +81,10 @@ def _tokens(length: Any, where: str) -> int:  # noqa: ANN401 - as in a file
 def window(model: PreTrainedModel) -> int:
     """Return the number of tokens within which attention is full; branched rows must not be longer."""
     config = model.config.get_text_config()
-    found = [getattr(config, name, None) for name in _WINDOWS if not _varies(config, name)]
-    found += [each.get(name) for each in _by_layer(config) for name in _WINDOWS]
+    by_layer = _by_layer(config)
+    varying = set().union(*by_layer[1:])
+    found = [getattr(config, name, None) for name in _WINDOWS if name not in varying]
+    found += [each.get(name) for each in by_layer for name in _WINDOWS]
     return min((size for value in found for size in _sizes(value)), default=UNKNOWN_LENGTH)
 
 
@@ -117,10 +119,6 @@ def _by_layer(config: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - of transfo
     settings = config.to_dict()
     layers = settings.get("per_layer_config")
     return [settings, *layers.values()] if isinstance(layers, dict) else []
-
-
-def _varies(config: Any, name: str) -> bool:  # noqa: ANN401 - of transformers
-    return any(name in each for each in _by_layer(config)[1:])
 
 
 def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or one per layer
