@@ -14,6 +14,7 @@ from transformers import (
     LlamaConfig,
     MixtralConfig,
     ModernBertConfig,
+    MraConfig,
     MT5Config,
     PreTrainedConfig,
     RobertaConfig,
@@ -72,7 +73,14 @@ def test_other_architectures_are_refused_with_the_known_ones(config: PreTrainedC
         family_of(config, "m")
 
 
-@pytest.mark.parametrize("architecture", ["BartForSequenceClassification", "LlamaForTokenClassification"])
+def test_attention_that_needs_a_missing_kernel_is_refused() -> None:
+    with pytest.raises(UserError, match="'m' is of type 'mra', which computes its attention with a CUDA kernel"):
+        family_of(MraConfig(), "m")
+
+
+@pytest.mark.parametrize(
+    "architecture", ["BartForSequenceClassification", "ElectraForPreTraining", "LlamaForTokenClassification"]
+)
 def test_a_head_for_another_task_is_refused(architecture: str) -> None:
     with pytest.raises(UserError, match=rf"'m' was saved as {architecture}, whose head does not predict tokens"):
         family_of(BartConfig(architectures=[architecture]), "m")

@@ -38,10 +38,18 @@ _MODEL_TYPES: dict[Family, Any] = {
 }
 # Wrappers of a decoder that also reads images; they read texts without any as the decoder alone does.
 _WRAPPERS = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-# These cannot read text without an image.
-_NEED_IMAGES = ("blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2")
+_REFUSED = {
+    **dict.fromkeys(
+        ("blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2"),
+        "cannot read text without an image",
+    ),
+    "mra": "computes its attention with a CUDA kernel that transformers downloads, and without it with zeros instead",
+}
 # Classes with another task's head. Saved from a tied model, they would still load as a language model.
-_OTHER_HEADS = re.compile(r"For(Sequence|Token|Image|Audio\w*)Classification$|ForQuestionAnswering$|ForMultipleChoice$")
+# ELECTRA's pre-training head says which tokens were replaced.
+_OTHER_HEADS = re.compile(
+    r"For(Sequence|Token|Image|Audio\w*)Classification$|ForQuestionAnswering$|ForMultipleChoice$|ElectraForPreTraining$"
+)
 _KNOWN = (
     "masked language models (BERT, RoBERTa, DistilBERT, ALBERT, ELECTRA's generator, DeBERTa-v2, ModernBERT ...), "
     "encoder-decoders (T5, Flan-T5, mT5, BART ...) and decoders (Llama, Mistral, Qwen, Gemma, Phi-3, GPT-2, GPT-NeoX, "
@@ -64,15 +72,12 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
                 f"model '{name}' was saved as {architecture}, whose head does not predict tokens; "
                 "use a checkpoint that was saved with a language model's head"
             )
+    if reason := _REFUSED.get(config.model_type):
+        raise UserError(f"model '{name}' is of type '{config.model_type}', which {reason}; supported types: {_KNOWN}")
     candidates = _candidates(config)
     for family in candidates:
         if config.model_type in _MODEL_TYPES[family]:
             return family
-    if config.model_type in _NEED_IMAGES:
-        raise UserError(
-            f"model '{name}' is of type '{config.model_type}', which cannot read text without an image; "
-            f"supported types: {_KNOWN}"
-        )
     if "decoder" in candidates and config.model_type in _WRAPPERS:
         return "decoder"
     raise UserError(

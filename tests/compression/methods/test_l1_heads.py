@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from functools import cache
 
@@ -155,8 +156,11 @@ def test_heads_that_stay_do_not_notice_in_wrappers(name: str) -> None:
 def notice_nothing(model: PreTrainedModel, family: Family, *, is_refused: bool) -> None:
     """Compare a model with its heads removed to the same model with nothing but their outputs silenced."""
     compressor, recipe = Compressor(Loaded(model, None, family, "model")), parse_recipe("l1_heads:attention:0.5")  # type: ignore[arg-type]
-    assert bool(compressor.check(recipe)) == is_refused
+    problems = compressor.check(recipe)
+    assert bool(problems) == is_refused
     if is_refused:
+        for scope in re.findall(r"^l1_heads.* such as (\S+)$", problems[0]):
+            assert compressor.check(parse_recipe(f"l1_heads:{scope}:0.25")) == []
         return
     before = model(**tokens(family)).logits
     outputs = {

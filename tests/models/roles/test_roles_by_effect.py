@@ -27,7 +27,6 @@ UNWATCHED = {
     "funnel": "products with relative positions come first",
     "ibert": "its layers are of its own kind",
     "mobilebert": "its blocks are several feed-forward layers",
-    "mra": "its attention is not computed by matrix products",
     "reformer": "its attention sorts tokens by their hashes",
     "rwkv": "both of its projections are activated",
     "squeezebert": "its products are computed in another way",

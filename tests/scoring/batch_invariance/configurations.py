@@ -165,6 +165,7 @@ _REASONS = {
         "cohere_compass emu3 fuyu gemma3 gemma4 gemma4_unified git got_ocr2 llama4 mllama "
         "moss_transcribe_diarize phi4_multimodal qwen3_5 qwen3_5_moe"
     ),
+    "computes its attention with a CUDA kernel, and without it with zeros instead; refused": "mra",
     "cannot read text without an image; refused": "blip blip-2 idefics instructblip instructblipvideo kosmos-2",
     "reads texts as well as sound, through a class that is not supported; refused": (
         "audioflamingo3 fun_asr_nano glmasr granite_speech granite_speech_plus kyutai_speech_to_text musicflamingo "

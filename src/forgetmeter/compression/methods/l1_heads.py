@@ -47,21 +47,18 @@ class L1Heads(Method):
         """Report matrices outside attention, missing parts, or a layer that would lose all heads."""
         wrong = next((matrix for matrix in matrices if matrix.heads is None), None)
         if wrong is not None:
-            is_unknown = wrong.role.component == "attention"
-            other = "a scope without it" if is_unknown else "a scope such as attention or layers[0-5]/attention"
             yield (
-                f"l1_heads needs attention with a known number of heads, and {wrong} is not part of any; choose {other}"
+                f"l1_heads needs attention with a known number of heads, and {wrong} is not part of any; choose "
+                f"{_usable_scope(model)}"
             )
             return
-        whole = {attention for attention, parts in _by_attention(model).items() if not _missing(parts)}
         for attention, parts in _by_attention(matrices).items():
             if missing := _missing(parts):
-                is_whole = attention in whole
+                is_whole = not _missing(_by_attention(model).get(attention, ()))
                 yield (
                     "l1_heads removes query, key, value and output of a head together, and "
                     f"{'the scope selects' if is_whole else 'the model has'} no {missing[0]} in "
-                    f"{_described(attention)}; choose "
-                    f"{'a scope with all four, such as attention' if is_whole else _whole_layers(whole)}"
+                    f"{_described(attention)}; choose {_usable_scope(model)}"
                 )
                 return
         yield from _too_many(_groups(matrices), float(level or 0), options)
@@ -90,13 +87,20 @@ def _missing(parts: Iterable[Matrix]) -> list[Part]:
     return [part for part in ATTENTION_PARTS if part not in found]
 
 
-def _whole_layers(attentions: Iterable[Attention]) -> str:
-    """Return a scope of attentions with all four parts: the most consecutive layers."""
-    runs = merged((layer, layer + 1) for layer in {layer for _, layer, *_ in attentions if layer is not None})
-    if not runs:
+def _usable_scope(model: Iterable[Matrix]) -> str:
+    """Return a scope of attentions with all four parts and known heads: all, or the most consecutive layers."""
+    attentions = _by_attention(matrix for matrix in model if matrix.role.component == "attention")
+    unusable = {
+        attention[1]
+        for attention, parts in attentions.items()
+        if _missing(parts) or any(matrix.heads is None for matrix in parts)
+    }
+    usable = {layer for _, layer, *_ in attentions if layer is not None} - unusable
+    if not usable:
         return "another method"
-    start, stop = max(runs, key=lambda run: run[1] - run[0])
-    return f"a scope with all four, such as layers[{start}-{stop - 1}]/attention"
+    start, stop = max(merged((layer, layer + 1) for layer in usable), key=lambda run: run[1] - run[0])
+    layers = "" if not unusable else f"layers[{start}-{stop - 1}]/"
+    return f"a scope with all four, such as {layers}attention"
 
 
 def _by_attention(matrices: Iterable[Matrix]) -> dict[Attention, list[Matrix]]:
