@@ -107,14 +107,16 @@ def test_a_companion_that_is_a_dangling_link(checkpoint: Save, tmp_path: Path) -
 def test_an_empty_index(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     (source / "model.safetensors.index.json").write_text('{"weight_map": {}}')
-    assert "cannot be loaded: its index has no 'metadata'" in refused(source, PRUNE, tmp_path / "out")
+    assert "model.safetensors.index.json has no 'metadata', which transformers requires" in refused(
+        source, PRUNE, tmp_path / "out"
+    )
 
 
 def test_a_missing_shard(checkpoint: Save, tmp_path: Path) -> None:
     source = checkpoint("llama")
     shard = sorted(source.glob("*.safetensors"))[1]
     shard.unlink()
-    assert f"lists {shard.name}, which does not exist" in refused(source, PRUNE, tmp_path / "out")
+    assert f"lists files that do not exist: {shard.name}; fetch them again" in refused(source, PRUNE, tmp_path / "out")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.999])

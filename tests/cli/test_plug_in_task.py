@@ -262,5 +262,5 @@ def test_two_tasks_with_the_same_name_are_refused(
     plug_in(monkeypatch, {"facts": DECLARATION})
     said = refusal(forgetmeter("run", "--model", llama_folder, "--tasks", "facts", "--out", tmp_path / "run"))
     assert (
-        "plug-in made_up:facts calls its task 'facts', which is the name of forgetmeter.probes.facts.task:TASK" in said
+        "plug-in made_up:facts names its task 'facts', which is the name of forgetmeter.probes.facts.task:TASK" in said
     )

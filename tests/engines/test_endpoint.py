@@ -113,7 +113,7 @@ def test_a_failure_is_said_in_words_and_nothing_else_is_written(
         (b"<html>", "its answer is not JSON"),
         (b"{}", "it answered {}, which is not a list of completions"),
         (b'{"error": "no"}', "it answered {'error': 'no'}, which is not a list of completions"),
-        (b'{"choices": []}', "it gave 0 completions for 1 texts"),
+        (b'{"choices": []}', "it gave 0 completions with the indices"),
         (b'{"choices": [{"index": 0}]}', "it gives no log-probabilities"),
         (b'{"choices": [{"index": 0, "logprobs": {"token_logprobs": [null, -1]}}]}', "it returned 2 log-probabilities"),
     ],

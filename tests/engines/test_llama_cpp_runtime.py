@@ -173,7 +173,8 @@ def test_a_recurrent_model_begins_each_text_anew(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed")
 @pytest.mark.parametrize(
-    ("more", "says"), [({"file": "gone.gguf"}, "must name a GGUF file"), ({"ctx": 5}, "unknown argument 'ctx'")]
+    ("more", "says"),
+    [({"file": "gone.gguf"}, "file=gone.gguf is not a file; name a GGUF file"), ({"ctx": 5}, "unknown argument 'ctx'")],
 )
 def test_wrong_arguments_are_refused(more: dict[str, object], says: str, tmp_path: Path) -> None:
     write_llama_gguf(file := tmp_path / "model.gguf")

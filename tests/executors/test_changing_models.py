@@ -134,7 +134,9 @@ def test_answers_with_the_calibration_of_a_replaced_run_are_not_taken_for_those_
         for path in output.glob("variants/*/*.parquet"):
             path.unlink()
 
-    with pytest.raises(UserError, match="replaced by another while this one went on: it holds another calibration te"):
+    with pytest.raises(
+        UserError, match="replaced by another while this one went on: it now holds another calibration te"
+    ):
         run(study, progress=WhileReading(replaced))
     # The baseline, which no text calibrates, belongs to either.
     assert len(answers(str(output))) <= 1
@@ -160,6 +162,8 @@ def test_answers_to_the_questions_of_a_replaced_run_are_not_taken_for_those_of_t
     ask("a number")
     study = {**facts, "tasks": [f"file:{file}"], "recipes": ["baseline"]}
     study.pop("evaluation.limit")
-    with pytest.raises(UserError, match="was replaced by another while this one went on: it holds other items of task"):
+    with pytest.raises(
+        UserError, match="was replaced by another while this one went on: it now holds other items of task"
+    ):
         run(study, progress=WhileReading(replaced))
     assert run(study).computed == 1

@@ -86,7 +86,7 @@ def test_the_command_line_takes_its_name(llama_folder: Path, tmp_path: Path, com
     [
         ("cloud", "unknown executor 'cloud' .allowed: local, ray, noting, unpaid, none, lost"),
         ("unpaid", "executor 'unpaid': its plug-in plug_in:Unpaid fails: RuntimeError: no account"),
-        ("none", "executor 'none': its plug-in plug_in:nothing makes no executor: it has no method execute"),
+        ("none", "executor 'none': its plug-in plug_in:nothing makes an object without the method execute"),
         ("lost", "executor 'lost': its plug-in plug_in:Lost fails: AttributeError: .*'Lost'"),
     ],
 )

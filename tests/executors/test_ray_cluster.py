@@ -194,7 +194,11 @@ def test_what_cannot_run_on_a_cluster_is_said_in_one_line(
         )
     refused("cannot write to 'memory://x'", executor="ray", changes={"output": "memory://x"})
     monkeypatch.setattr("forgetmeter.executors.ray_cluster._LIBRARIES", 10**12)
-    refused("needs a CPU and 1,?000.. GB of memory, which no node", executor="ray", address=cluster.address)
+    refused(
+        "needs a node with a CPU and 1,?000.. GB of memory, and the cluster has none",
+        executor="ray",
+        address=cluster.address,
+    )
     find = importlib.util.find_spec
     monkeypatch.setattr("forgetmeter.executors.registry.find_spec", lambda name: None if name == "ray" else find(name))
     refused(r"executor ray needs Ray; install it with: pip install 'forgetmeter\[ray\]'", executor="ray")

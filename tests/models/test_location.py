@@ -231,7 +231,7 @@ def test_other_ends_of_generated_texts_change_the_identity(llama_folder: Path, t
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("sub/part.safetensors", "is not in its folder itself; move it there"), ("gone.safetensors", "does not exist")],
+    [("sub/part.safetensors", "in subfolders"), ("gone.safetensors", "that do not exist")],
 )
 def test_a_shard_elsewhere_is_told_from_one_that_does_not_exist(
     llama_folder: Path, tmp_path: Path, name: str, reason: str
@@ -245,5 +245,5 @@ def test_a_shard_elsewhere_is_told_from_one_that_does_not_exist(
     # transformers reads the single file, not the index of earlier parts beside it.
     locate(folder(path))
     (path / "model.safetensors").rename(path / "part.safetensors")
-    with pytest.raises(UserError, match=f"lists {name}, which {reason}"):
+    with pytest.raises(UserError, match=f"lists files {reason}: {name}; "):
         locate(folder(path))

@@ -68,7 +68,7 @@ class TestStudy:
         assert message == (
             f"'{location}' holds a run of another study (evaluation.limit: 100 in the run, 7 now; "
             "tasks lack 'lama/trex'); a run can gain recipes, candidates and tasks if the command repeats all "
-            "that it was started with, except those that failed; of its settings, only device, batch_tokens, "
+            "that it was started with (those that failed may be left out); of its settings, only device, batch_tokens, "
             "noise_floor, precision and profile may differ; choose another --out, or delete that run"
         )
 

@@ -27,7 +27,7 @@ def test_built_in_things_come_first_and_each_is_imported_by_name(monkeypatch: py
 
 def test_duplicate_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, a="string:digits")
-    with pytest.raises(UserError, match="plug-in string:digits calls its thing 'a', which is the name of string:ascii"):
+    with pytest.raises(UserError, match="plug-in string:digits names its thing 'a', which is the name of string:ascii"):
         REGISTRY.load("b")
 
 

@@ -77,7 +77,10 @@ def test_a_task_that_asks_what_another_asks_is_no_evidence_of_its_own(tmp_path: 
     policy.write_text("version: 1\nconditions:\n  - drop: {max: 50pt, by: all}\n  - drop: {max: 50pt}\n")
     (variant,) = gate(study["output"], policy=policy).variants
     together, *alone = variant.results
-    assert together.reason == f"'{other}' repeats questions of '{one}', which would count twice; name the tasks"
+    assert (
+        together.reason
+        == f"'{other}' repeats questions of '{one}', which would count twice; name the tasks, without one of these"
+    )
     assert together.verdict == "UNMEASURED"
     assert [result.check.task for result in alone] == [one, other]
     assert not any("repeats" in result.reason for result in alone)

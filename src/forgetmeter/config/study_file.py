@@ -14,7 +14,7 @@ from forgetmeter.config.study import AUTO, MAX_SEED, CalibrationSettings, Device
 from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
 from forgetmeter.errors import ManyUserError, UserError
 from forgetmeter.probes.registry import canonical_name, declarations, find_task, is_declared
-from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+from forgetmeter.specs.model_reference import FORMS, ModelReference, parse_model_reference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
 from forgetmeter.specs.yaml_lines import read_yaml
@@ -84,7 +84,7 @@ def _task(entry: Any, info: ValidationInfo) -> str:  # noqa: ANN401
 
 def _model(entry: Any, info: ValidationInfo) -> ModelReference:  # noqa: ANN401
     if not isinstance(entry, str):
-        raise ValueError(f"'{entry}' is not a valid model")
+        raise ValueError(f"'{entry}' is not a valid model; write {FORMS}")
     reference = _checked(parse_model_reference, entry)
     if reference.source == "engine":
         raise ValueError(

@@ -104,7 +104,8 @@ def _choices(outputs: Any, expected: int | None) -> list[Mapping[str, Any]]:  # 
     ):
         raise EngineAnswerError(f"it answered {answer!r:.120}, which is not a list of completions")
     if sorted(each["index"] for each in choices) != list(range(len(choices) if expected is None else expected)):
-        raise EngineAnswerError(f"it gave {len(choices)} completions for {expected} texts; set batch_size to 1")
+        given = f"{len(choices)} completions with the indices {[each['index'] for each in choices]!r:.60}"
+        raise EngineAnswerError(f"it gave {given}, not one per text; set batch_size to 1")
     return sorted(choices, key=itemgetter("index"))
 
 

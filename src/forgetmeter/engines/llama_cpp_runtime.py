@@ -115,7 +115,9 @@ class LlamaCpp(TemplateLM):  # type: ignore[misc]
     def _write(self, generation: Generation) -> str:
         room = self._n_ctx - generation.max_tokens
         if room < 1:
-            raise ValueError(f"answers of up to {generation.max_tokens} tokens leave no room in n_ctx={self._n_ctx}")
+            raise ValueError(
+                f"answers of up to {generation.max_tokens} tokens leave no room in n_ctx={self._n_ctx}; raise n_ctx"
+            )
         context = self.tok_encode(generation.context)[-room:] or [self.prefix_token_id]
         ends = [*generation.until, self._text([self.eot_token_id], special=True)]
         written: list[int] = []

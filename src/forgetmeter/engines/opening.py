@@ -95,7 +95,7 @@ def _llama_cpp(arguments: Mapping[str, str]) -> Start:
         raise UserError(f"engine {LLAMA_CPP} is not installed; install it with: pip install 'forgetmeter[llama-cpp]'")
     path = Path(arguments.get("file", "")).expanduser()
     if not path.is_file():
-        raise UserError(f"engine {LLAMA_CPP}: file={arguments.get('file', '')} must name a GGUF file")
+        raise UserError(f"engine {LLAMA_CPP}: file={arguments.get('file', '')} is not a file; name a GGUF file")
     values = argument_values(arguments)
     if other := next((key for key in values if key not in _LLAMA_CPP_ARGUMENTS), None):
         raise UserError(f"engine {LLAMA_CPP}: " + unknown("argument", other, _LLAMA_CPP_ARGUMENTS))

@@ -252,8 +252,8 @@ class _CellWork:
 
     def _replaced(self, now: str) -> UnwritableError:
         return UnwritableError(
-            f"the run at '{self._work.store.location}' was replaced by another while this one went on: it holds {now}; "
-            "these answers were not stored"
+            f"the run at '{self._work.store.location}' was replaced by another while this one went on: it now holds "
+            f"{now}; these answers were not stored; run the study again with another --out"
         )
 
     @property

@@ -161,7 +161,9 @@ class _Workers:
         try:
             self._sent = ray.put(work)
         except Exception as error:
-            raise UserError(f"the study cannot be sent to other processes ({one_line(error)})") from error
+            raise UserError(
+                f"the study cannot be sent to other processes ({one_line(error)}); run it without --executor ray"
+            ) from error
         self._running: dict[Any, int] = {}
         self._overdue: dict[int, Cell] = {}
         self._started = 0
@@ -255,8 +257,8 @@ def _share_of(work: Work, nodes: Sequence[Mapping[str, float]], number: int | No
         most = max((node.get("memory", 0) for node in nodes), default=0)
         gpu = ", a GPU" if wants_gpu else ""
         raise UserError(
-            f"a worker with model {largest} needs a CPU{gpu} and {memory / 1e9:.1f} GB of memory, which no node of the "
-            f"cluster has (most memory: {most / 1e9:.1f} GB)"
+            f"a worker with model {largest} needs a node with a CPU{gpu} and {memory / 1e9:.1f} GB of memory, and the "
+            f"cluster has none (most memory of a node: {most / 1e9:.1f} GB); add such a node"
         )
     workers = number or sum(rooms)
     beside = max(1, min(max(rooms), -(-workers // sum(each > 0 for each in rooms))))

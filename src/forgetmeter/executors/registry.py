@@ -57,7 +57,9 @@ def executor_named(
             raise EXECUTORS.failure(name, none if refused else "needs other arguments") from None
     executor: Executor = made(**given) if name in EXECUTORS.built_in else EXECUTORS.guarded(name, made)(**given)
     if not callable(getattr(executor, "execute", None)):
-        raise EXECUTORS.failure(name, "makes no executor: it has no method execute(work, progress)")
+        raise EXECUTORS.failure(
+            name, "makes an object without the method execute(work, progress), so it is not an executor"
+        )
     return executor
 
 

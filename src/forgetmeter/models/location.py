@@ -225,7 +225,10 @@ def _inside_package(reference: ModelReference) -> Path:
     found = sorted(file for folder in folders for file in folder.rglob("*.gguf"))
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
-        raise UserError(f"model '{reference}': the package must contain exactly one .gguf file, but contains {names}")
+        raise UserError(
+            f"model '{reference}': the package must contain exactly one .gguf file, but contains {names}; "
+            "name the file itself, such as ./file.gguf"
+        )
     return found[0]
 
 
@@ -338,11 +341,16 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
             raise UserError(f"model '{reference}': {index.name} is damaged; fetch it again") from None
         if "metadata" not in content:
             # transformers requires it, and its error gives only the name.
-            raise UserError(f"model '{reference}' cannot be loaded: its index has no 'metadata'")
+            raise UserError(
+                f"model '{reference}': {index.name} has no 'metadata', which transformers requires; fetch it again"
+            )
         if missing := sorted(listed - {shard.name for shard in shards}):
             there = all((path / name).is_file() for name in missing)
-            reason = "which is not in its folder itself; move it there" if there else "which does not exist"
-            raise UserError(f"model '{reference}': {index.name} lists {', '.join(missing)}, {reason}")
+            raise UserError(
+                f"model '{reference}': {index.name} lists files "
+                f"{'in subfolders' if there else 'that do not exist'}: {', '.join(missing)}; "
+                f"{'move them into its folder' if there else 'fetch them again'}"
+            )
     try:
         _ = location.headers
     except (SafetensorError, OSError) as error:

@@ -42,8 +42,9 @@ def make_report(
     """
     run, summary, curves = results.run, results.summary, results.retained_curves
     if not run.cells:
-        reason = f"; {counted(len(run.failures), 'cell')} failed" if run.failures else ""
-        raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}; run the study first")
+        failed = f": {counted(len(run.failures), 'cell')} failed; correct the cause and run the study again"
+        reason = failed if run.failures else "; run the study first"
+        raise UserError(f"the run at '{run.location}' has no outcomes to report{reason}")
     with drawer or Drawer() as ready, ThreadPoolExecutor(max_workers=1) as pool:
         figures = run_figures(run, summary, curves)
         charts = list(figures.all())

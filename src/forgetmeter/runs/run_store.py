@@ -486,8 +486,8 @@ class RunStore:
         if different:
             raise UserError(
                 f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes, "
-                "candidates and tasks if the command repeats all that it was started with, except those that failed; "
-                "of its settings, only device, batch_tokens, noise_floor, precision and profile may differ; "
+                "candidates and tasks if the command repeats all that it was started with (those that failed may be "
+                "left out); of its settings, only device, batch_tokens, noise_floor, precision and profile may differ; "
                 f"{_START_ANEW}"
             )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))

@@ -42,7 +42,7 @@ class Registry:
             taken = entries.get(entry.name)
             if taken is not None and taken.value != entry.value:
                 raise UserError(
-                    f"plug-in {entry.value} calls its {self.kind} '{entry.name}', which is the name of {taken.value}; "
+                    f"plug-in {entry.value} names its {self.kind} '{entry.name}', which is the name of {taken.value}; "
                     f"give it another name in its entry point of group {self.group}, or uninstall it"
                 )
             entries[entry.name] = entry

@@ -199,7 +199,7 @@ def test_constants_that_the_remaining_blocks_would_not_have_are_refused_up_front
     if settings:
         model = type(model)(type(model.config)(**{**model.config.to_dict(), **settings}))
     (problem,) = recipe_problems(parse_recipe(recipe), weight_map(model), model=model)
-    assert f"its {constant} depends on the number of each block, or on how many there are" in problem
+    assert f"its {constant} depends on the index of each block, or on how many blocks there are" in problem
 
 
 def test_constants_of_blocks_that_keep_their_numbers_are_kept() -> None:

@@ -393,7 +393,7 @@ def breaks_off(lines: list[dict[str, Any]]) -> None:
         (lambda lines: lines[0].update(resps=[[[10**400, False]]] * 3), "line 1: 'resps' has [1000"),
         (
             lambda lines: lines[1].update(arguments={"gen_args_0": {"arg_0": "x"}}, resps=[["-1.5"]]),
-            "its requests are of another kind than those of the previous lines",
+            "its requests are of a different kind from those of the previous lines",
         ),
         (lambda lines: lines[0].pop("doc_hash"), "line 1: 'doc_hash' is missing"),
         (lambda lines: lines[0].pop("arguments"), "line 1: 'arguments' is not what lm-eval's --log_samples writes"),

@@ -176,7 +176,7 @@ def test_places_of_right_answers_that_start_at_1_are_refused(tmp_path: Path) -> 
         for item, (place, best) in enumerate(zip((0, 1, 1), bests, strict=True))
     ]
     said = refused(write_table(tmp_path / "a.csv", rows), columns)
-    assert "line 2: the index of the right answer is 1, but the column of right answers agrees with the" in said
+    assert "line 2: the index of the right answer is 1, but the column that says whether answers are right" in said
     assert said.endswith("number them from 0")
     from_0 = [each | {"gold": each["gold"] - 1} for each in rows]
     assert imported(write_table(tmp_path / "a.csv", from_0), columns).outcomes["rank"].notna().all()

@@ -256,7 +256,10 @@ AUTO_ROUND = {"quant_method": "auto-round"}
         ({"meta": "quantizer"}, "gptq with meta 'quantizer', which cannot be read"),
         ({"rotation": "hadamard"}, "gptq with rotation, which is not supported"),
         (AUTO_ROUND | {"packing_format": "auto_round:fp8_static"}, "auto-round in the layout 'fp8_static', which is"),
-        (AUTO_ROUND | {"act_bits": 8}, "auto-round with activations of 8 bits, which are not supported (try AutoRound"),
+        (
+            AUTO_ROUND | {"act_bits": 8},
+            "auto-round with activations of 8 bits, which are not supported (the library AutoRound",
+        ),
         (AUTO_ROUND | {"act_bits": "8"}, "auto-round with act_bits '8', which cannot be read"),
         (AUTO_ROUND | {"extra_config": {Q_PROJ: {"act_bits": 8}}}, "auto-round with activations of 8 bits, which are"),
         (AUTO_ROUND | {"extra_config": {Q_PROJ: {"act_bits": [8]}}}, "auto-round with activations of [8] bits, which"),

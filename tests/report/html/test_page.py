@@ -164,7 +164,9 @@ def test_extreme_tasks_are_shown(tmp_path, answers, said):
 
 def test_a_run_without_outcomes_gives_a_one_line_error(tmp_path):
     run = open_run(write_hostile_run(str(tmp_path / "run"), {}, failed={HALF: "no room"}))
-    with pytest.raises(UserError, match="has no outcomes to report; 1 cell failed; run the study first"):
+    with pytest.raises(
+        UserError, match="has no outcomes to report: 1 cell failed; correct the cause and run the study again"
+    ):
         make_report(run)
 
 

@@ -120,7 +120,8 @@ def _check_form(method: str, unit: Unit, weight: Weight) -> None:
         raise UserError(f"method '{method}' must return a Weight for {unit.parameter}, not a {type(weight).__name__}")
     if weight.shape != unit.weight.shape:
         raise UserError(
-            f"method '{method}' changed the shape of {unit.parameter} from {unit.weight.shape} to {weight.shape}"
+            f"method '{method}' changed the shape of {unit.parameter} from {unit.weight.shape} to {weight.shape}; "
+            "it must keep the shape"
         )
     old, new = unit.weight, weight
     if isinstance(old, DenseWeight) and isinstance(new, DenseWeight) and old.tensor.dtype != new.tensor.dtype:

@@ -71,8 +71,8 @@ class Activations:
                 self.call(inputs)
         if unseen := [self._now(block) for block, found in similar.items() if not found]:
             raise UserError(
-                f"the influence of {unseen[0]} cannot be measured, because the model runs it without calling it; "
-                "use by=position"
+                f"the influence of {unseen[0]} cannot be measured, because the model computes it without calling it "
+                "as a module; use by=position"
             )
         return {block: 1 - float(torch.cat(found).mean()) for block, found in similar.items()}
 

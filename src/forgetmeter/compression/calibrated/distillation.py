@@ -74,7 +74,9 @@ def distilled(activations: Activations, units: Sequence[Unit], training: Trainin
                 group["lr"] = training.learning_rate * (1 - step / training.steps)
             loss = _loss(activations, adapters, names, *blanks.put_in(next(batches), random))
             if not bool(loss.isfinite()):
-                raise UnusableWeightError(f"cannot be trained: the loss of step {step + 1} is {loss.item()}")
+                raise UnusableWeightError(
+                    f"cannot be trained: the loss of step {step + 1} is {loss.item()}; lower learning_rate"
+                )
             if not loss.requires_grad:
                 raise UnusableWeightError("cannot be trained: the predictions pass no gradient to it")
             for factor, gradient in zip(trained, torch.autograd.grad(loss, trained, allow_unused=True), strict=True):

@@ -118,7 +118,7 @@ def _refuse_other_constants(kept: Sequence[nn.Module], configs: Sequence[Any]) -
             for key, value in vars(module).items():
                 own = getattr(modules.get(name), key, value)
                 if type(value) is float and type(own) is float and own != value and "drop" not in key:
-                    raise ValueError(f"its {key} depends on the number of each block, or on how many there are")
+                    raise ValueError(f"its {key} depends on the index of each block, or on how many blocks there are")
 
 
 def _attends(setting: str, value: object) -> bool:

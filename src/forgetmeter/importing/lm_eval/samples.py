@@ -144,7 +144,7 @@ def read_samples(path: Path, *, filter_name: str | None = None) -> Samples:
         seen[name].add(sample.doc_id)
         kinds.update(map(type, sample.responses))
         if len(kinds) > 1:
-            raise line.wrong("its requests are of another kind than those of the previous lines")
+            raise line.wrong("its requests are of a different kind from those of the previous lines")
         by_filter.setdefault(name, []).append(sample)
     chosen = filter_name if filter_name is not None and filter_name in by_filter else next(iter(by_filter))
     return Samples(path, _in_order(by_filter[chosen]), chosen, tuple(by_filter))

@@ -51,8 +51,8 @@ def refuse_counting_from_1(answers: Iterable[GivenAnswer]) -> None:
     if all(each.prefers(place - 1) == each.correct for each, place in shifted):
         first, place = shifted[0]
         raise first.row.wrong(
-            f"the index of the right answer is {place}, but the column of right answers agrees with the "
-            "log-likelihoods only if indices start at 1; number them from 0"
+            f"the index of the right answer is {place}, but the column that says whether answers are right "
+            "agrees with the log-likelihoods only if indices start at 1; number them from 0"
         )
 
 

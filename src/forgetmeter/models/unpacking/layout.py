@@ -106,4 +106,6 @@ def check_groups(inputs: int, groups: int, size: int | None, *, is_even: bool) -
     stated = groups if size is None else 1 if size < 1 else -(-inputs // size)
     is_ragged = is_even and (inputs % groups or (groups > 1 and size is not None and inputs != groups * size))
     if stated != groups or is_ragged:
-        raise LayoutError(f"has {groups} groups for {inputs} input units, which does not match a group size of {size}")
+        among = f"{groups} groups for {inputs} input units"
+        reason = "which cannot be equally large" if size is None else f"which does not match a group size of {size}"
+        raise LayoutError(f"has {among}, {reason}")

@@ -108,11 +108,13 @@ def _auto_round(method: Mapping[str, Any]) -> PackedLayout:
     for each in (method, *layers.values()):
         bits = each.get("act_bits")
         if bits is not None and (type(bits) is not int or bits < _PLAIN_BITS):
-            raise ValueError(f"with activations of {bits!r:.20} bits, which are not supported (try AutoRound)")
+            raise ValueError(
+                f"with activations of {bits!r:.20} bits, which are not supported (the library AutoRound may read it)"
+            )
     if form == "auto_awq":
         return _awq(method)
     if form not in _AUTO_ROUNDS_ZERO_OFFSETS:
-        raise ValueError(f"in the layout '{form}', which is not supported (try AutoRound)")
+        raise ValueError(f"in the layout '{form}', which is not supported (the library AutoRound may read it)")
     return Gptq(method, zero_offset=_AUTO_ROUNDS_ZERO_OFFSETS[form])
 
 

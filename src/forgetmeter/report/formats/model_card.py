@@ -52,7 +52,10 @@ def model_card(results: Results, model: str, recipe: str, *, existing: str = "")
     cells = [each for each in summary.cells if (each.model, each.recipe) == (model, recipe) and each.drop is not None]
     measured = [each for each in summary.measured if (each.model, each.recipe) == (model, recipe)]
     if not cells and not measured:
-        raise UserError(f"a card needs answers of '{recipe}' and of its baseline on the same task")
+        raise UserError(
+            f"a card needs answers of '{recipe}' and of its baseline on the same task; "
+            "run the study again to complete it"
+        )
     try:
         card = ModelCard(existing, ignore_metadata_errors=False)
     except (ValueError, yaml.YAMLError) as error:

@@ -102,7 +102,7 @@ def check_policy(run: Run, summary: Summary, policy: Policy, *, recipes: Sequenc
 def _variants(run: Run, recipes: Sequence[str]) -> list[tuple[str, str]]:
     found = [(each.model, each.recipe) for each in run.variants if each.recipe != BASELINE]
     if not found:
-        raise UserError("nothing to check: the run has no variant except the baseline")
+        raise UserError("nothing to check: the run has no variant except the baseline; add recipes or candidates to it")
     return [each for each in found if not recipes or each[1] in recipes]
 
 
@@ -176,7 +176,8 @@ class _Extent:
                 yield task, ""
         if not has_any:
             raise UserError(
-                f"{self._condition.source}: 'by: relation' needs items with relations, and the run has none"
+                f"{self._condition.source}: 'by: relation' needs items with relations, and the run has none; "
+                "leave out 'by: relation'"
             )
 
 

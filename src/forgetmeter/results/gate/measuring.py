@@ -144,7 +144,7 @@ class Measuring:
         floor = float(np.mean([cell.noise_floor or 0.0 for cell in cells]))
         if floor > (limit if quantity == "drop" else 1 - limit):
             raise NotMeasured(
-                f"scoring the baseline twice changes {100 * floor:.1f}% of the answers, more than the limit"
+                f"scoring the baseline twice changes {100 * floor:.1f}% of the answers, more than the limit allows"
             )
 
     def _answered(self, check: GateCheck) -> Measured:
@@ -166,7 +166,8 @@ class Measuring:
             for task in check.tasks:
                 if (other := self._run.study.shares_questions(task, check.tasks)) is not None:
                     raise NotMeasured(
-                        f"'{task}' repeats questions of '{other}', which would count twice; name the tasks"
+                        f"'{task}' repeats questions of '{other}', which would count twice; "
+                        "name the tasks, without one of these"
                     )
 
     def _part(self, check: GateCheck, task: str) -> VariantAnswers:
