@@ -67,9 +67,10 @@ not tried are listed [below the table](#not-in-the-table).
   cannot run on token ids alone, or is not deterministic, or its output head cannot be read at single positions.
 - **Methods**: those that are refused with the scope `overall` (`l1_heads`: `attention`), most often because a tiny
   model's sizes are not divisible as required, or because it has no layer of that kind. The others were applied, and the
-  model ran; the two random methods and torchao's two were not tried. In the tiny models, every layer has its own keys
-  and values; `l1_heads` refuses layers that use those of others, as in Gemma 3n and Gemma 4, and names the rest. That
-  the heads it keeps compute what they did before is tested on each model.
+  model ran. Nine methods were tried, which *all* refers to: `l1_unstructured`, `l1_heads`, `ln_structured`, `n_m`,
+  `svd`, `drop_layers`, `round_to_nearest`, `dynamic_int8` and `cast`. In the tiny models, every layer has its own keys
+  and values; `l1_heads` refuses layers that use those of others, as in Gemma 3n and Gemma 4, and its message suggests a
+  scope that it accepts. That the heads it keeps compute what they did before is tested on each model.
 - **Copy**: whether `compress` writes a copy that transformers loads with the same logits; if not, the beginning of
   the error, in which the model is called `it`.
 

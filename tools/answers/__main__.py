@@ -68,7 +68,9 @@ def write(runs: Path, out: Path) -> None:
 def _origin(sources: Sequence[Source], grids: Sequence[Subject]) -> str:
     commands = "; ".join(f"`forgetmeter run studies/answers/{each.name}.yaml` ({each.time})" for each in sources)
     files = joined([f"[{each.name}.parquet](data/{each.name}.parquet)" for each in sources])
-    text = f"""Made by `make results`: {commands}, with two processes on 2 cores of an AMD EPYC (AVX2), other jobs
+    text = f"""*The paper* is [arXiv 2312.00960](https://arxiv.org/abs/2312.00960), which this project follows; Q1 to Q4
+        are its open questions. Made by `make results`: {commands}, with two processes on 2 cores of an AMD EPYC (AVX2),
+        other jobs
         running; torch 2.13.0, float32. Whether each answer was right is in {files}: a row per item, a column per
         recipe."""
     standards = list(dict.fromkeys(label for source in sources for label in source.labels if label != _REAL))

@@ -79,10 +79,11 @@ def findings(models: Sequence[Subject]) -> Page:
         "## What it shows",
         bullets(
             f"""**1** is {first} at equal sparsity, at which pruning both removes the weights of both. At equal numbers
-            of removed weights, that both cost more than attention alone is {equal[0]}, and more than feed-forward
-            alone {equal[1]}; at equal bytes, {equal[2]} and {equal[3]}. These are means over ten amounts, up to 90% of
+            of removed weights, that pruning both costs more than pruning attention alone is {equal[0]}, and that it
+            costs more than pruning feed-forward alone is {equal[1]}. At equal bytes, the first is {equal[2]}, and the
+            second is {equal[3]}. These are means over ten amounts, up to 90% of
             the part that is pruned alone. Little of that is surprising: a threshold over more weights finds more small
-            ones. It matters most at high sparsity.""",
+            ones. The difference is largest at high sparsity.""",
             f"""**2** is {second} in the mean. With both pruned, it is {with_both}: where it does not hold, most of what
             can be lost is lost by 50%.""",
             f"""**3** is {third} with 8 bits, which cost the standards next to nothing. With 4 to 2 bits, it is {few}.
@@ -92,8 +93,9 @@ def findings(models: Sequence[Subject]) -> Page:
             bytes, so equal bytes cannot be compared.""",
         ),
     )
-    answer = f"""1, pruning both costs most: {first} at equal sparsity; at equal numbers of removed weights, more than
-    attention alone: {equal[0]}, more than feed-forward alone: {equal[1]}. 2, rapid fall past 50%: {second}. 3,
+    answer = f"""1, pruning both costs most: {first} at equal sparsity; at equal numbers of removed weights, that it
+        costs more than attention alone is {equal[0]}, and that it costs more than feed-forward alone is {equal[1]}. 2,
+        rapid fall past 50%: {second}. 3,
     attention is cheaper to quantize: {third} with 8 bits, {few} with 4 to 2. 4, rows of the final layer cost more than
     single weights: {fourth}."""
     return Page("answers-findings.md", "Do the paper's four findings hold?", answer, "in part", text)
@@ -107,8 +109,14 @@ def structure(models: Sequence[Subject]) -> Page:
     )
     worse = [row[0].sentence for row in rows if all(each.verdict == "supported" for each in row if each.effect)]
     better = [row[0].sentence for row in rows if any(each.verdict == "contradicted" for each in row)]
-    answer = f"At equal bytes, single weights retain more than {joined(worse)} in every model. " if worse else ""
-    answer += f"In at least one model, {joined(better)} retain more than single weights." if better else ""
+    answer = (
+        f"At equal bytes, removing single weights retains more than removing {joined(worse)}, in every model. "
+        if worse
+        else ""
+    )
+    answer += (
+        f"In at least one model, removing {joined(better)} retains more than removing single weights." if better else ""
+    )
     text = stacked(
         paragraph(
             """Facts retained after pruning single weights by magnitude, minus facts retained after removing a
@@ -150,8 +158,9 @@ def order(models: Sequence[Subject]) -> Page:
     text = stacked(
         paragraph(
             """Facts retained with the first order minus facts retained with the other, at the same levels, in points.
-            After rounding, many weights have the same magnitude, so which of them are pruned is arbitrary. Pruning half
-            of the weights before rounding and the rest afterwards gives the same weights as rounding first: the
+            After rounding, many weights have the same magnitude, so which of them are pruned (40% of all) is arbitrary.
+            Pruning half of these (20% of all) before rounding and the other half afterwards gives the same weights as
+            rounding first: the
             smallest are pruned either way, and the largest weights set the scale."""
         ),
         claims_table(rows, "order"),
@@ -217,13 +226,14 @@ def bits(models: Sequence[Subject]) -> Page:
         claims_table(rows, "what is compared"),
         LEGEND,
     )
-    calibrated = "; ".join(f"{name.partition(',')[0]}: {in_words(at_three[name])}" for name in others)
+    calibrated = "; ".join(f"for {name.partition(',')[0]}, {in_words(at_three[name])}" for name in others)
     five = {each.label: each.retained(BITS[plain].format(bits=5)) for each in models}
-    kept = [f"{100 * found.value:.0f}% in {named([label])}" for label, found in five.items() if found]
+    kept = [f"{100 * found.value:.1f}% in {named([label])}" for label, found in five.items() if found]
     answer = f"At 5 bits with one scale per output unit, {joined(kept)} are retained. " if kept else ""
     answer += f"""At 3 bits, that groups of 32 retain more
-        than one scale per output unit is {in_words(at_three[groups])}; more than plain rounding in the same groups:
-        {calibrated}. But these are larger files: that HQQ with 3 bits in groups of 32 retains more than plain
+        than one scale per output unit is {in_words(at_three[groups])}. Whether a method retains more than plain
+        rounding in the same groups: {calibrated}. But these are larger files: that HQQ with 3 bits in groups of 32
+        retains more than plain
         rounding to 4 bits, which takes fewer bytes, is {in_words(rows[-1])}."""
     return Page(
         "answers-bits.md",

@@ -149,8 +149,10 @@ def which_facts(models: Sequence[Subject]) -> Page:
     margins = [fitted[label]["margin"].value for label in labels]
     near = [fates[label]["still near"].value for label in labels]
     often, popular = ([fitted[label][name].value for label in labels] for name in ("frequency", "popularity"))
-    answer = f"""Facts with a small margin and those whose answer is rare: a margin one standard deviation larger lowers
-    the share of damaging variants that forget a fact by {-max(margins):.2f} to {-min(margins):.2f}, a more frequent
+    answer = f"""Facts with a small margin (the lead of the right answer over the best wrong one) and those whose answer
+        is rare: a margin one standard deviation larger lowers
+    the share of damaging variants (those that retain 5% to 95%) that forget a fact by {-max(margins):.2f} to
+    {-min(margins):.2f}, a more frequent
     answer by {-max(often):.2f} to {-min(often):.2f}; how well known the subject is changes it by at most
     {max(map(abs, popular)):.2f}. Of the forgotten answers, {100 * min(near):.0f}% to {100 * max(near):.0f}% are still
     among the first five."""

@@ -27,11 +27,11 @@ FEW_BITS = [
 
 STRUCTURES = {
     "whole heads": ("attention", [f"l1_heads:attention:{level}" for level in (0.25, 0.5)]),
-    "rows of each feed-forward matrix, by L1 norm": (
+    "rows of each feed-forward matrix (by L1 norm)": (
         "feed_forward",
         [f"ln_structured:feed_forward:{level}" for level in (0.25, 0.5)],
     ),
-    "rows of each matrix, by L1 norm": ("overall", [f"ln_structured:overall:{level}" for level in (0.25, 0.5)]),
+    "rows of each matrix (by L1 norm)": ("overall", [f"ln_structured:overall:{level}" for level in (0.25, 0.5)]),
     "random rows of each matrix": ("overall", [f"random_structured:overall:{level}" for level in (0.25, 0.5)]),
     "1 or 2 of every 4 weights (N:M)": ("overall", [f"n_m:overall:m=4:n={zeros}" for zeros in (1, 2)]),
     "half of the rank of feed-forward": ("feed_forward", ["svd:feed_forward:0.5"]),

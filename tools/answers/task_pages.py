@@ -144,7 +144,8 @@ def tasks(asked: Sequence[Subject]) -> Page:
     ]
     answer = f"In SmolLM2, with attention and feed-forward pruned by 20% to 50%: {'; '.join(parts)}."
     if useless:
-        answer += f" Nothing can be said on {joined([each.name for each in useless])}: the original only guesses."
+        names = joined([each.name for each in useless])
+        answer += f" Nothing can be said about {names}: there, the original is no better than guessing."
     return Page(
         "answers-tasks.md",
         "Q1: facts against reasoning and common sense",
