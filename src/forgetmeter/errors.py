@@ -18,7 +18,7 @@ class ManyUserError(UserError):
 
 
 class Terminated(SystemExit):
-    """Raised in a process that is told to end; any other ``SystemExit`` comes from a plug-in or a library."""
+    """Raised in a process that is asked to end; any other ``SystemExit`` comes from a plug-in or a library."""
 
 
 def refuse(problems: Iterable[str]) -> None:

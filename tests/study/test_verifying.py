@@ -492,7 +492,7 @@ def test_answers_of_a_variant_or_a_task_that_the_study_does_not_name_are_found(c
     path.write_bytes(record_json(document))
     found = verify(copy).problems
     assert f"variants/{gone['id']} is of no variant in study.json" in found
-    assert "divergence has items or answers, and is no task in study.json" in found
+    assert "divergence has items or answers, and is not a task in study.json" in found
 
 
 def test_a_model_that_is_not_here_is_said_not_to_be_checked(run, model) -> None:

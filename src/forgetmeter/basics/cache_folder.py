@@ -61,7 +61,7 @@ def entries() -> list[CacheEntry]:
 
 
 def use(folder: Path) -> None:
-    """Mark a folder of the cache as used now and by this process, so that no other process removes it meanwhile."""
+    """Mark a folder of the cache as used now and by this process, so that no other process removes it."""
     with suppress(OSError):
         os.utime(folder)
         if fcntl is not None:

@@ -16,7 +16,8 @@ from tqdm import tqdm
 def quiet(level: int = logging.WARNING) -> Iterator[None]:
     """Suppress progress bars of tqdm, logged and Python warnings; also a decorator. All are restored at the end.
 
-    Streams stay as they are: a library imported meanwhile may keep the one it finds. Problems are raised as errors.
+    Streams stay as they are: a library imported in the meantime may keep the one it finds. Problems are raised as
+    errors.
 
     Args:
         level: Highest level of what is logged that is suppressed.

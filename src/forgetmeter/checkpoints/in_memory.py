@@ -116,7 +116,7 @@ def check_reloaded(
     They may differ only by the rounding of weights that the folder stores in 16 bits.
 
     Args:
-        known: The ``variant_weights``, if they are at hand.
+        known: The ``variant_weights``, if they are already known.
 
     Returns:
         Deviation of the logits by that rounding, as a share of their standard deviation; 0 if nothing was rounded.

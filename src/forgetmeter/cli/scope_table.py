@@ -58,7 +58,7 @@ def _notes(rows: ScopeRows) -> Iterable[str]:
         yield f"attention.key also produces the values; there is no attention.value: {_named(rows.keys_and_values)}."
     if rows.unknown:
         yield (
-            f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Other scopes than "
+            f"Unknown role ({counted(len(rows.unknown), 'weight')}): {_named(rows.unknown)}. Scopes other than "
             "head are refused where they may include them; to select these weights, write "
             f"regex({pattern_of(rows.unknown)})."
         )

@@ -227,7 +227,7 @@ class _CellWork:
             computed_on=self._computed_on,
         )
         if is_stopped and work.store.is_done(cell, precision=facts.precision):
-            # Another process has asked all items meanwhile, or as many.
+            # In the meantime, another process has asked all items, or as many.
             self._progress.cell_kept(cell)
             return
         self._check_unchanged()

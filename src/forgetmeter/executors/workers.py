@@ -170,7 +170,7 @@ class _Pool:
             worker.taken.take(unit or CellUnit(()))
             worker.is_ending = unit is None
             self._waiting.remove(worker)
-            # If it has ended meanwhile, its connection says so next.
+            # If it has ended in the meantime, its connection reports that next.
             with suppress(OSError):
                 worker.connection.send(worker.taken.unit)
 

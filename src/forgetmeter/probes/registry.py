@@ -89,8 +89,8 @@ def without_paths(text: str) -> str | None:
 def metrics_of(task: str, names: Iterable[str]) -> tuple[Metric, ...]:
     """Return a task's metrics: those it declares, in order, then the others among ``names``.
 
-    The others, such as those of an lm-eval task or of a plug-in that is no longer installed, are declared as the
-    metrics of the same name of ``perplexity`` and of lm-eval, else by their name alone.
+    The others, such as those of an lm-eval task or of a plug-in that is no longer installed, are declared like the
+    metrics of the same name of ``perplexity`` and of lm-eval, or else by their name alone.
     """
     declared, shared = _declared_metrics(task), (*_declared_metrics("perplexity"), _LM_EVALS_PERPLEXITY)
     others = dict.fromkeys(name for name in names if name not in {each.name for each in declared})

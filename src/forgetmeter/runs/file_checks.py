@@ -158,4 +158,4 @@ def _unnamed(run: Run, paths: Iterable[str]) -> Iterator[str]:
         yield f"{layout.VARIANTS}/{variant} is of no variant in {layout.STUDY}"
     tasks = {each.task for each in run.tasks} | {each.task for each in run.cells} | {each.task for each in run.failures}
     for task in sorted(tasks - {*run.study.tasks}):
-        yield f"{task} has items or answers, and is no task in {layout.STUDY}"
+        yield f"{task} has items or answers, and is not a task in {layout.STUDY}"

@@ -251,7 +251,7 @@ def _local_files(folder: str) -> Iterator[str]:
     """
 
     def refuse(error: OSError) -> None:
-        # Another process may remove a folder meanwhile, or it is not there yet.
+        # Another process may remove a folder in the meantime, or it does not exist yet.
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise error
 

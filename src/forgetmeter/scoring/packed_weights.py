@@ -18,12 +18,12 @@ _MOST_BYTES = 1 << 31
 
 @contextmanager
 def packed_weights(model: nn.Module, *, tokens: int) -> Iterator[None]:
-    """Multiply by packed copies of the weights of linear layers, if the model then reads so many tokens faster.
+    """Multiply by packed copies of the weights of linear layers, if that makes reading this many tokens faster.
 
     Only on processors with AVX-512 (measured in docs/performance.md). The products differ only by rounding.
 
     Args:
-        model: The model; its weights must not change meanwhile.
+        model: The model; its weights must not change in the meantime.
         tokens: Number of tokens to read.
     """
     layers = _layers(model, tokens) if torch.backends.cpu.get_cpu_capability() == "AVX512" else []

@@ -45,7 +45,7 @@ def report_command(
     if recipe is not None or model is not None:
         raise UserError(f"{'--recipe' if recipe is not None else '--model'} is for --card; a report shows all variants")
     with Drawer() as drawer:
-        # Imported here so that the drawer starts up meanwhile.
+        # Imported here so that the drawer starts up at the same time.
         from forgetmeter.report.written_report import make_report, write_report
         from forgetmeter.results.results import open_run
 

@@ -40,7 +40,7 @@ def recipe_problems(
         matrices: The model's ``weight_map``.
         model: The model or its skeleton; if given, dropping blocks is tried and undone, and for a scope
             that selects nothing, the problem says what it would select if recipes did not leave it alone.
-        originals: The ``own_weights`` of the model, if they are at hand.
+        originals: The ``own_weights`` of the model, if they are already known.
     """
     declared = [problem for step in recipe.steps for problem in declared_problems(step)]
     problems = [*declared]

@@ -115,8 +115,8 @@ def _computed_buffers(model: PreTrainedModel) -> Iterator[tuple[str, Tensor | No
 def _initialized(model: PreTrainedModel, module: Module, names: Collection[str]) -> dict[str, Tensor]:
     """Return a module's buffers as ``_init_weights`` computes them; its parameters must be on the ``meta`` device.
 
-    A buffer that ends up the same whatever it held before has been computed. If transformers' own code fails, as with
-    Gemma 3n on its own, it is not known what it computes.
+    A buffer that ends up the same, no matter what it held before, has been computed. If transformers' own code fails,
+    as with Gemma 3n on its own, it is not known what it computes.
     """
     filled = []
     for filling in (0, 1):

@@ -48,7 +48,7 @@ def refusing_panics(name: str) -> Iterator[None]:
 def without_panic_messages() -> Iterator[None]:
     """Discard standard error if a library panics, since Rust prints its own message there.
 
-    If there is no panic, all that was written meanwhile is printed at the end.
+    If there is no panic, everything written in the meantime is printed at the end.
     """
     with tempfile.TemporaryFile() as held:
         try:

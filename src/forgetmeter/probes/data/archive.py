@@ -33,7 +33,7 @@ class ProbeArchive:
         holds: Contents of its folder, for messages.
         marker: The file that identifies the probe's folder in the archive; if there is no archive, its only file.
         wanted: Matches the paths to unpack, relative to the probe's folder.
-        tasks: Its tasks, each with a file or folder it cannot do without.
+        tasks: Its tasks, each with a file or folder that it needs.
         terms: License and citation.
     """
 

@@ -49,7 +49,7 @@ def _of_tokens(table: Any, columns: Mapping[str, NDArray[np.float64]]) -> dict[s
         f"has a {DIVERGENCE} that is not the mean of its tokens": ~_alike(
             columns[DIVERGENCE], np.array([each.mean() if len(each) else np.nan for each in values])
         ),
-        f"has an {AGREEMENT} that is no share of its tokens": (agreed < 0)
+        f"has an {AGREEMENT} that is not a share of its tokens": (agreed < 0)
         | (agreed > columns[TOKENS])
         | (np.abs(agreed - np.round(agreed)) > 1e-6),
     }

@@ -88,8 +88,8 @@ def p_value(effect: Effect, threshold: float) -> float:
 
     Uses the standard deviation of the draws with a t distribution with one degree of freedom fewer than relations, or
     with the normal distribution if items were resampled. If the draws do not vary, all relations showed the
-    same effect; the p-value is then the chance that all of them fall on the same side, or the smallest that so many
-    resamples can show.
+    same effect; the p-value is then the chance that all of them fall on the same side, or the smallest that this number
+    of resamples can show.
     """
     draws = effect.draws[np.isfinite(effect.draws)]
     distance = effect.value - threshold
