@@ -96,7 +96,7 @@ def _where(advice: Advice) -> str:
 
 def _table(advice: Advice, width: int) -> Text:
     tasks = [task.task for task in advice.best.tasks] if len(advice.best.tasks) > 1 else []
-    columns = [Column("recipe"), Column("MB", "right"), Column("retained [95%]"), Column("behind the best [95%]")]
+    columns = [Column("recipe"), Column("MB", "right"), Column("retained [95%]"), Column("behind the first [95%]")]
     columns += [Column(task, "right", "start") for task in tasks]
     sizes = megabytes(advice.sizes[each.recipe].bytes for each in advice.finalists)
     rows = [
