@@ -167,7 +167,7 @@ def test_a_failing_plug_in_gives_a_one_line_error(
     for task, says in {
         "capitals": "task 'capitals': its plug-in made_up:capitals fails: RuntimeError: no capitals for None",
         "capitals:style=loud": "task 'capitals' takes no options, so 'capitals:style=loud' is unknown; write capitals",
-        "other": "task 'other': its plug-in made_up:other calls itself 'capitals'; make them agree",
+        "other": "task 'other': its plug-in made_up:other calls itself 'capitals'; make the two names agree",
         "none": "task 'none': its plug-in made_up:none is neither a TaskDeclaration nor a function",
     }.items():
         asked = ("--model", llama_folder, "--tasks", task, "--out", tmp_path / "run")

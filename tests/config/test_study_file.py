@@ -142,7 +142,7 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {limit: true}\n",
             "must be an integer",
         ),
-        ("a: &a [*a]\n", "nested too deeply or contains itself"),
+        ("a: &a [*a]\n", "nested too deeply, or an alias in it refers to"),
         ("models: " + "[" * 3000, "nested too deep|not valid YAML"),
         ("models: [./a]\nevaluation: {limit: 2020-13-45}\n", "not valid YAML"),
         ("models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: 5\n", "must be a mapping of limit"),

@@ -64,9 +64,9 @@ def test_only_parts_with_matrices_are_listed() -> None:
     [
         ([], None, "no blocks with weights of known roles"),
         ([matrix("head", None, None), matrix("unknown", None, 0)], 1, "no blocks with weights of known roles"),
-        (stacked(3), 4, "--layers must be from 1 to 3, its number of layers, not 4"),
-        (stacked(3), 0, "--layers must be from 1 to 3, its number of layers, not 0"),
-        ([*stacked(2, "encoder"), *stacked(6)], 3, "must be from 1 to 2, its number of layers"),
+        (stacked(3), 4, "--layers must be from 1 to 3, the number of layers"),
+        (stacked(3), 0, "--layers must be from 1 to 3, the number of layers"),
+        ([*stacked(2, "encoder"), *stacked(6)], 3, "must be from 1 to 2, the number of layers"),
     ],
 )
 def test_wrong_requests(matrices: list[Matrix], bands: int | None, says: str) -> None:

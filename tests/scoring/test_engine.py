@@ -44,5 +44,5 @@ def test_items_with_unknown_words_are_left_out_by_name(loaded: Loaded) -> None:
 
 
 def test_a_task_of_unknown_words_is_refused_in_one_line(loaded: Loaded) -> None:
-    with pytest.raises(UserError, match=rf"cannot be scored on any of 4 items \({UNENCODABLE}: 4\)"):
+    with pytest.raises(UserError, match=rf"can score none of the items \({UNENCODABLE}: 4\)"):
         Engine(loaded).prepare(items(UNKNOWN, 0))

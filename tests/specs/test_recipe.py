@@ -61,11 +61,14 @@ def test_examples_of_the_design() -> None:
         ("l1_unstructured:overall:0.5:pool=", "malformed"),
         ("l1_unstructured:overall:0.5:pool=a:pool=b", "given twice"),
         ("L1:overall:0.5", "not a valid method name"),
-        ("l1_unstructured:overall:1e999", "not finite"),
+        ("l1_unstructured:overall:1e999", "is infinite, NaN or too large"),
         ("l1_unstructured:layers[5-2]/overall:0.5", "ends before it starts"),
         ("l1_unstructured:regex(layers.(0):0.5", "parentheses do not match"),
-        ("l1_unstructured:layers[a]/overall:0.5", "scope 'layers[a]/overall': write layers[FIRST-LAST]/SCOPE"),
-        ("l1_unstructured:layers[7-9]:0.5", "scope 'layers[7-9]': write layers[FIRST-LAST]/SCOPE"),
+        (
+            "l1_unstructured:layers[a]/overall:0.5",
+            "scope 'layers[a]/overall' is not of the form layers[FIRST-LAST]/SCOPE",
+        ),
+        ("l1_unstructured:layers[7-9]:0.5", "scope 'layers[7-9]' is not of the form layers[FIRST-LAST]/SCOPE"),
     ],
 )
 def test_parse_errors_give_a_reason(text: str, says: str) -> None:

@@ -155,7 +155,7 @@ def test_parts_that_a_method_does_not_fit_are_left_out(tmp_path: Path) -> None:
         ({"methods": ()}, "name at least one method"),
         ({"methods": ("drop_layers:0.5",)}, "drop_layers removes whole blocks; use it with --by layer"),
         ({"methods": ("lora_recover",)}, "lora_recover only works after other steps, so it cannot be measured alone"),
-        ({"bands": 4}, "--layers must be from 1 to 3, its number of layers, not 4"),
+        ({"bands": 4}, "--layers must be from 1 to 3, the number of layers"),
         ({"precision": 0.7}, "precision must be a number above 0 and at most 0.5"),
         ({"tasks": ("divergence",)}, "no right answers to lose"),
         ({"model": "standard:decodr"}, "did you mean 'decoder'"),

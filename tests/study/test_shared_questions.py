@@ -78,8 +78,8 @@ def test_a_task_that_asks_what_another_asks_is_no_evidence_of_its_own(tmp_path: 
     (variant,) = gate(study["output"], policy=policy).variants
     together, *alone = variant.results
     assert (
-        together.reason
-        == f"'{other}' repeats questions of '{one}', which would count twice; name the tasks, without one of these"
+        together.reason == f"'{other}' repeats questions of '{one}', which would count twice; "
+        "list the tasks to average, and leave out one of these two"
     )
     assert together.verdict == "UNMEASURED"
     assert [result.check.task for result in alone] == [one, other]

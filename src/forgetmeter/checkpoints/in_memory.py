@@ -181,7 +181,7 @@ def check_tokenizer(request: CompressionRequest, source: Source, folder: Path) -
     if any(before(text).input_ids != written.tokenizer(text).input_ids for text in PROBE_TEXTS):
         raise UserError(
             f"the tokenizer of {request.model} cannot be copied: transformers would load a different one; "
-            "nothing was written"
+            "nothing was written; use a checkpoint whose tokenizer transformers saves unchanged"
         )
 
 

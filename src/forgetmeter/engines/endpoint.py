@@ -77,7 +77,10 @@ class CompletionsEndpoint(Endpoint):
             )
         # The first token has none, and what was written is not scored.
         if not all(isinstance(value, int | float) for value in listed[1:-1]):
-            raise EngineAnswerError("it gives no log-probabilities for some tokens of a text")
+            raise EngineAnswerError(
+                "it gives no log-probabilities for some tokens of a text; use a server that returns them for the "
+                "prompt (echo)"
+            )
         if len(tops) != len(listed) or not all(isinstance(top, Mapping) and top for top in tops[1:-1]):
             raise EngineAnswerError("it does not list the most likely token at each position (top_logprobs)")
         if self.tokenizer_backend == "huggingface":
@@ -102,7 +105,10 @@ def _choices(outputs: Any, expected: int | None) -> list[Mapping[str, Any]]:  # 
     if not isinstance(choices, list) or not all(
         isinstance(each, Mapping) and isinstance(each.get("index"), int) for each in choices
     ):
-        raise EngineAnswerError(f"it answered {answer!r:.120}, which is not a list of completions")
+        raise EngineAnswerError(
+            f"it answered {answer!r:.120}, which is not a list of completions; "
+            "check that base_url ends with /v1/completions"
+        )
     if sorted(each["index"] for each in choices) != list(range(len(choices) if expected is None else expected)):
         given = f"{len(choices)} completions with the indices {[each['index'] for each in choices]!r:.60}"
         raise EngineAnswerError(f"it gave {given}, not one per text; set batch_size to 1")

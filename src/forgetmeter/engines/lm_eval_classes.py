@@ -83,7 +83,7 @@ def _kind(name: str) -> Any:  # noqa: ANN401
     try:
         return model_registry.get(short)
     except ModuleNotFoundError as error:
-        raise UserError(f"engine {name}: the package {error.name} is not installed") from error
+        raise UserError(f"engine {name} needs the package {error.name}, which is not installed; install it") from error
     except ValueError as error:
         raise UserError(f"engine {name} cannot be imported: {one_line(error)}") from error
 

@@ -350,7 +350,7 @@ class _ModelWork(_CellWork):
         if self._location.stamps_now() != self._stamps:
             raise UserError(
                 f"model '{self._location.reference}': its files changed while it was evaluated; these answers may be "
-                "those of another model, so they were not stored"
+                "those of another model, so they were not stored; repeat the command once its files no longer change"
             )
 
     def _reusable(self, cells: Sequence[Cell]) -> ReusedStates | None:

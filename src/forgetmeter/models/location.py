@@ -358,7 +358,9 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
             raise UserError(
                 f"model '{reference}': its safetensors are Git LFS pointers; fetch the files with git lfs pull"
             ) from None
-        raise UserError(f"model '{reference}': its safetensors are truncated or damaged ({error})") from None
+        raise UserError(
+            f"model '{reference}': its safetensors are truncated or damaged ({error}); fetch them again"
+        ) from None
 
 
 def _is_pointer(file: Path) -> bool:

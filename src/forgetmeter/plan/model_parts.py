@@ -32,11 +32,17 @@ def model_parts(matrices: Sequence[Matrix], *, by: Division, bands: int | None, 
     """
     body = [each for each in matrices if each.layer is not None and each.role.component in _COMPONENTS]
     if not body:
-        raise UserError("the model has no blocks with weights of known roles (attention, feed-forward, mixer)")
+        raise UserError(
+            "the model has no blocks with weights of known roles (attention, feed-forward, mixer); "
+            "select weights by name with forgetmeter run and a scope such as regex(PATTERN)"
+        )
     layers = {stack: 1 + max(_layers(body, stack)) for stack in sorted({each.stack for each in body}, reverse=True)}
     deepest, shallowest = max(layers.values()), min(layers.values())
     if bands is not None and not 1 <= bands <= shallowest:
-        raise UserError(f"--layers must be from 1 to {shallowest}, its number of layers, not {bands}")
+        raise UserError(
+            f"--layers must be from 1 to {shallowest}, the number of layers of the model (of its "
+            f"shorter stack, if it has two), not {bands}"
+        )
     if bands is not None:
         return _parts(body, layers, by, bands)
     for number in range(deepest, 0, -1):

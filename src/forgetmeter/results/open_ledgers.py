@@ -29,7 +29,9 @@ def open_ledgers(run: Run, recipe: str, *, task: str | None = None, model: str |
     unjudged = dict.fromkeys(cell.task for cell in run.cells if not cell.is_judged)
     tasks = [name for name in tasks if name not in unjudged]
     if not tasks and unjudged:
-        raise UserError(f"nothing can be forgotten: {', '.join(unjudged)} has no right answers; choose another task")
+        raise UserError(
+            f"nothing can be forgotten in tasks without right answers ({', '.join(unjudged)}); choose another task"
+        )
     done = {cell.key for cell in run.cells}
     stored = {each.task for each in run.tasks}
     found, missing = [], []
@@ -68,7 +70,10 @@ def find_recipe(run: Run, text: str) -> str:
     if wanted == BASELINE:
         raise UserError("recipes are compared with the baseline; give another recipe with --recipe")
     if not recipes:
-        raise UserError("nothing can be forgotten: the run has no recipe except the baseline")
+        raise UserError(
+            "nothing can be forgotten: the run has no recipe except the baseline; "
+            "add recipes to its study and run it again"
+        )
     if wanted not in recipes:
         raise UserError(unknown("recipe", wanted, recipes, within="this run"))
     return wanted

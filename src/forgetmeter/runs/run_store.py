@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, TaskDescription
@@ -125,8 +126,8 @@ class RunStore:
             )
         if has_calibration(document):
             raise UserError(
-                f"'{self.location}' holds answers of a run whose {layout.STUDY} is missing; it alone says with which "
-                "text the methods that need calibration were calibrated; restore it, or choose another --out"
+                f"'{self.location}' holds answers of a run whose {layout.STUDY} is missing; only that file records "
+                "with which text methods were calibrated; restore it, or choose another --out"
             )
 
     def open_study(self, document: Mapping[str, Any]) -> None:
@@ -493,7 +494,7 @@ class RunStore:
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
         unlike = [pair for pair in old if new.get(pair, old[pair]) != old[pair]]
         changed = [f"'{model}' under '{recipe}'" for model, recipe in unlike]
-        more = f" and {len(changed) - 1} more variants" if len(changed) > 1 else ""
+        more = f" and {counted(len(changed) - 1, 'more variant')}" if len(changed) > 1 else ""
         if changed:
             raise UserError(
                 f"the content of {changed[0]}{more} changed since the run at '{self.location}' started (its id "

@@ -10,7 +10,6 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from forgetmeter.basics.plural import counted
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.errors import UserError
 from forgetmeter.models.family import Family
@@ -105,9 +104,7 @@ class Engine:
         prepared = self.prepare_part(items)
         if items and not any(prepared.questions):
             reasons = ", ".join(f"{reason}: {count}" for reason, count in prepared.dropped.items())
-            raise UserError(
-                f"model '{self._name}' cannot be scored on any of {counted(len(items), 'item')} ({reasons})"
-            )
+            raise UserError(f"model '{self._name}' can score none of the items ({reasons}); choose another task")
         return prepared
 
     @quiet()

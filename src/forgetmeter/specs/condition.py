@@ -87,7 +87,7 @@ def parse_limit(quantity: Quantity, value: object) -> float | Budget:
     if limit == (1.0 if kind.is_minimum else 0.0):
         raise UserError(
             f"'{shortened(str(value))}' can never be shown to hold: the interval of a model that loses nothing reaches "
-            "beyond it"
+            f"beyond it; allow some loss ({kind.allowed})"
         )
     return limit
 

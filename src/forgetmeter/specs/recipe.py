@@ -116,7 +116,10 @@ def make_step(
         raise UserError(f"'{method}' is not a valid method name; write {STEP_FORM}")
     if level is not None:
         if not _is_finite(level):
-            raise UserError(f"level {str(level)[:20]} of step '{method}:{scope}' is not finite or too large")
+            raise UserError(
+                f"level {str(level)[:20]} of step '{method}:{scope}' is infinite, NaN or too large; "
+                "write a finite number"
+            )
         level = int(level) if float(level).is_integer() else float(level)
     options = tuple(options)
     for key, value in options:

@@ -85,4 +85,4 @@ class Registry:
             UserError: It declares another one, or none.
         """
         if declared != name:
-            raise self.failure(name, f"calls itself {declared!r}; make them agree")
+            raise self.failure(name, f"calls itself {declared!r}; make the two names agree")

@@ -145,7 +145,9 @@ def parse_scope(text: str) -> Scope:
     if match is None and "regex(" in text:
         raise UserError(f"scope '{text}': the parentheses do not match; write regex(PATTERN)")
     if match is None and "layers[" in text:
-        raise UserError(f"scope '{text}': write layers[FIRST-LAST]/SCOPE, such as layers[0-3]/feed_forward")
+        raise UserError(
+            f"scope '{text}' is not of the form layers[FIRST-LAST]/SCOPE; write, for example, layers[0-3]/feed_forward"
+        )
     if match is None:
         raise UserError(unknown("scope", text, SELECTORS))
     layers = None

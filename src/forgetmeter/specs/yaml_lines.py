@@ -61,7 +61,9 @@ def read_yaml(text: str, name: str) -> YamlWithLines:
             walk.visit(node, ())
         data = loader.construct_document(node) if node is not None else None
     except RecursionError:
-        raise UserError(f"{name}:1: this YAML is nested too deeply or contains itself") from None
+        raise UserError(
+            f"{name}:1: this YAML is nested too deeply, or an alias in it refers to a node that contains it"
+        ) from None
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1

@@ -86,7 +86,8 @@ def compare_paired(
     """
     before, after = _correctness(baseline), _correctness(variant)
     if before.shape != after.shape or any(len(np.asarray(answers)) != len(before) for answers in predictions or ()):
-        raise ValueError(f"outcomes of different numbers of items cannot be paired: {len(before)}, {len(after)}")
+        numbers = ", ".join(str(len(np.asarray(each))) for each in (before, after, *(predictions or ())))
+        raise ValueError(f"outcomes and predictions of different numbers of items cannot be paired: {numbers}")
     forgotten = int(np.count_nonzero(before & ~after))
     gained = int(np.count_nonzero(~before & after))
     known = int(np.count_nonzero(before))

@@ -108,7 +108,9 @@ def ask_again(
     """
     progress = progress or Progress()
     if run.study.origins:
-        raise UserError("the answers were imported, so they cannot be asked again")
+        raise UserError(
+            "the answers of this run were imported, so its questions cannot be asked again; verify it without a sample"
+        )
     with tempfile.TemporaryDirectory(prefix="forgetmeter-") as folder:
         study = replace(_study(run, missing), output=str(Path(folder) / "run"), task_folders=tuple(task_folders))
 

@@ -33,7 +33,7 @@ from forgetmeter.study.running import check_study, reader, run_checked
 
 DEFAULT_METHODS = ("l1_unstructured:0.6", "round_to_nearest:3")
 """One method that removes weights and one that stores fewer bits, at levels that ruin a model when all of it is
-compressed, but not when most single parts are."""
+compressed, but that most parts survive when compressed alone."""
 DEFAULT_PRECISION = 0.02
 MOST_VARIANTS = 60
 """Number of variants that the default number of bands does not exceed."""

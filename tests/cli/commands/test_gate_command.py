@@ -159,7 +159,7 @@ def test_a_margin_that_the_items_decide_is_planned(study, tmp_path) -> None:
 def test_a_margin_that_they_cannot_decide_is_refused_unless_allowed(study) -> None:
     done = gate("--plan", study, "--margin", "0.5pt")
     assert done.returncode == 2
-    assert "error: 2,683 items of facts:templates=0 are unlikely to decide 'drop ≤ 0.5 points'" in done.stderr
+    assert "error: 2,683 items of facts:templates=0 will probably not decide 'drop ≤ 0.5 points'" in done.stderr
     assert gate("--plan", study, "--margin", "0.5pt", "--allow-undecidable").returncode == 0
     assert gate("--plan", study, "--margin", "0.5pt", "--flips", "0.1%").returncode == 0
 

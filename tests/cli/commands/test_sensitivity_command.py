@@ -54,7 +54,7 @@ def test_a_run_of_another_study_is_named_as_such_whatever_its_baseline_knows(tmp
         (["no/such/run"], "'no/such/run' is not a run"),
         ([*REQUEST], "to measure a model, also give --out"),
         ([*REQUEST, "--out", "x", "--by", "roles"], "unknown value of --by 'roles'; did you mean 'role'?"),
-        ([*REQUEST, "--out", "x", "--layers", "9"], "--layers must be from 1 to 3, its number of layers, not 9"),
+        ([*REQUEST, "--out", "x", "--layers", "9"], "--layers must be from 1 to 3, the number of layers"),
         ([*REQUEST, "--out", "x", "--precision", "7"], "--precision"),
     ],
 )

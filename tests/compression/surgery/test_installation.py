@@ -194,6 +194,6 @@ def test_a_block_whose_weights_others_use_is_not_dropped(make_loaded):
     loaded = make_loaded()
     first, second = loaded.model.model.layers[:2]
     second.mlp.up_proj.weight = first.mlp.up_proj.weight
-    says = r"drop_layers cannot drop the block of model\.layers\.0\.mlp\.up_proj\.weight, whose weights are also"
+    says = r"drop_layers cannot drop the block that holds model\.layers\.0\.mlp\.up_proj\.weight, because"
     with pytest.raises(UserError, match=says):
         compress(loaded, "drop_layers:layers[0-0]/overall:1")

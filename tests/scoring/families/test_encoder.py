@@ -146,7 +146,7 @@ def test_a_repeated_sequence_is_read_once() -> None:
 
 
 def test_a_task_without_any_valid_item_is_refused() -> None:
-    with pytest.raises(UserError, match=r"'bert' cannot be scored on any of 3 items \(answer is not .*: 3\)"):
+    with pytest.raises(UserError, match=r"'bert' can score none of the items \(answer is not .*: 3\)"):
         Engine(bert()).prepare(items("vocabulary", STATEMENTS, ("Wien",)))
 
 

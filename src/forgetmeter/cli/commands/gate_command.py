@@ -171,7 +171,7 @@ def _plan(
     hardest = min(margins, key=lambda each: each.power / each.goal)
     what = "use more items, accept" if hardest.has_enough else "accept"
     raise UserError(
-        f"{counted(hardest.of.items, 'item')} of {hardest.of.task} are unlikely to decide '{hardest.condition}'"
+        f"{counted(hardest.of.items, 'item')} of {hardest.of.task} will probably not decide '{hardest.condition}'"
         f"{' and the other margins' if len(margins) > 1 else ''} ({_needs(hardest)}); {what} a larger loss, or add "
         "--allow-undecidable"
     )

@@ -116,7 +116,7 @@ class Weight(Protocol):
 
     def layer(self, bias: Tensor | None, *, is_conv1d: bool) -> nn.Module:  # noqa: ARG002
         """Return the layer that replaces an ``nn.Linear`` or ``Conv1D``; only if ``has_layer``."""
-        raise TypeError(f"{type(self).__name__} is installed as a parameter")
+        raise TypeError(f"{type(self).__name__} has no layer, since it is installed as a parameter")
 
     def integers_and_scales(self) -> tuple[Tensor, Tensor] | None:
         """Return what a checkpoint of packed integers stores of a linear layer; ``None`` if it cannot store this form.

@@ -64,8 +64,8 @@ def _refuse_shared(model: PreTrainedModel, dropped: Sequence[str]) -> None:
             user = next((name for name in others if not any(map(name.startswith, dropped))), None)
             if user is not None:
                 raise UserError(
-                    f"drop_layers cannot drop the block of {first}, whose weights are also {user}; choose other blocks "
-                    "or another method"
+                    f"drop_layers cannot drop the block that holds {first}, because {user} uses the same weights; "
+                    "choose other blocks or another method"
                 )
 
 

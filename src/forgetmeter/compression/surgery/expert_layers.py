@@ -82,4 +82,8 @@ _PRODUCTS = (nn.functional.linear, torch.matmul, Tensor.matmul, Tensor.__matmul_
 
 
 def _unsupported(function: object) -> TypeError:
-    return TypeError(f"experts with their own layers cannot be used by {function}, only multiplied with inputs")
+    name = getattr(function, "__name__", function)
+    return TypeError(
+        f"this architecture's code passes expert weights to {name}, but experts compressed to layers of their own can "
+        "only be multiplied with inputs; choose a scope without experts"
+    )

@@ -76,7 +76,10 @@ def import_lm_eval(
     variants = [parts.variant(place) for place in range(len(logs))]
     for variant in variants:
         if not any(each.outcomes for each in variant.judgements.values()):
-            raise UserError(f"no answer of '{variant.name}' can be imported ({'; '.join(variant.origin.notes)})")
+            raise UserError(
+                f"no answer of '{variant.name}' can be imported ({'; '.join(variant.origin.notes)}); "
+                "import other logs of it, or leave it out"
+            )
     choices = {"metric": metric} if metric is not None else {}
     return ImportedRun(tuple(parts.tasks), variants[0], tuple(variants[1:]), choices)
 

@@ -57,4 +57,7 @@ def check_supported(model: PreTrainedModel, name: str) -> None:
         return
     has_any = any(matrix.role.component in _COMPRESSIBLE for matrix in weight_map(model))
     if not has_any and torch_compression(model) is None:
-        raise UserError(f"model '{name}' ({type(model).__name__}) has no blocks with weight matrices")
+        raise UserError(
+            f"model '{name}' ({type(model).__name__}) has no blocks with weight matrices, "
+            "so there is nothing to compress"
+        )

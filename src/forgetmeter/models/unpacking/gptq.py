@@ -85,8 +85,8 @@ class Gptq(PartsByName):
         zeros = self._zeros(parts["qzeros"].T, bits).T
         if self._is_symmetric and bool((zeros != (middle := 1 << (bits - 1))).any()):
             raise LayoutError(
-                f"has zero points other than {middle}, although its configuration says sym; either that or its "
-                "checkpoint_format is wrong"
+                f"has zero points other than {middle}, although its configuration says sym, so sym or "
+                "checkpoint_format is wrong there"
             )
         integers = unpacked(parts["qweight"], bits)
         group = parts["g_idx"].long() if "g_idx" in parts else self._in_order(len(integers), groups)

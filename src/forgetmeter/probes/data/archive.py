@@ -117,7 +117,10 @@ def _members(archive: ProbeArchive, opened: zipfile.ZipFile) -> dict[str, zipfil
         if info.filename.startswith(root) and archive.wanted.fullmatch(below):
             found[below] = info
     if sum(info.file_size for info in found.values()) > _MOST_BYTES:
-        raise UserError(f"the archive unpacks to more than {_MOST_BYTES / 1e9:.0f} GB, so it is not {archive.folder}")
+        raise UserError(
+            f"the archive unpacks to more than {_MOST_BYTES / 1e9:.0f} GB, so it is not {archive.folder}; "
+            f"fetch it again from {archive.source}, or check --from"
+        )
     return found
 
 

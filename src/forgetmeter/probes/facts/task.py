@@ -231,7 +231,10 @@ def _relation(given: Mapping[str, Any], facts: Sequence[Fact]) -> FactRelation:
     name, phrasings, answers = given["relation"], given["phrasings"], given["answers"]
     for phrasing in phrasings:
         if phrasing.count(SUBJECT) != 1 or phrasing.count(ANSWER) != 1 or not phrasing.endswith(f"{ANSWER}."):
-            raise ValueError(f"phrasing '{phrasing}' of {name} must contain {SUBJECT} once and end with '{ANSWER}.'")
+            raise ValueError(
+                f"phrasing '{phrasing}' of {name} must contain {SUBJECT} and {ANSWER} once each, and end with "
+                f"'{ANSWER}.'"
+            )
     allowed = set(answers)
     if len(allowed) < len(answers) or not all(isinstance(each, str) and each.strip() for each in answers):
         raise ValueError(f"answers of {name} must be texts without duplicates")

@@ -219,7 +219,9 @@ def _parquet(path: Path) -> Iterator[FileRow]:
     except UnicodeDecodeError:
         raise
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise UserError(f"'{path}' cannot be read as Parquet ({one_line(error, most=80)})") from error
+        raise UserError(
+            f"'{path}' cannot be read as Parquet ({one_line(error, most=80)}); write it again, or use CSV or JSON Lines"
+        ) from error
 
 
 _READERS: dict[str, Callable[[Path], Iterator[FileRow]]] = {

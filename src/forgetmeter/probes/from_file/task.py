@@ -59,7 +59,9 @@ def load_file(name: TaskName, *, limit: int | None = None) -> Task:
         task = Facts(named, _templates(name, path), description, among=among, limit=limit)
     else:
         if name.options != tuple(each for each in name.options if each[0] == "path"):
-            raise UserError(f"task '{name}': templates and ranking are options for facts, but '{path}' has questions")
+            raise UserError(
+                f"task '{name}': templates and ranking are options for facts, but '{path}' has questions; omit them"
+            )
         task = Questions(named, description, limit=limit)
     if all(item.problem for item in task.items):
         first, places = task.items[0], {given: row.place for given, row in named}

@@ -46,7 +46,10 @@ def documents(task: Any, name: str, limit: int | None, prompting: Prompting = PL
         try:
             docs = list(task.doc_iterator(rank=0, limit=limit, world_size=1))
         except Exception as error:
-            raise UserError(f"task '{name}': its data set cannot be read ({one_line(error)})") from error
+            raise UserError(
+                f"task '{name}': its data set cannot be read ({one_line(error)}); "
+                "correct the cause, or choose another task"
+            ) from error
         for index, doc in docs:
             item_id = f"{name}/{index}"
             try:

@@ -42,7 +42,7 @@ def own_definitions(folders: Sequence[str]) -> Definitions:
     for each in folders:
         folder = Path(each).expanduser() if each.startswith("~/") else Path(each)
         if not folder.is_dir():
-            raise UserError(f"task folder '{each}' does not exist")
+            raise UserError(f"task folder '{each}' does not exist; check the path")
         defined = definitions_in(folder)
         if not defined.tasks and not defined.groups:
             raise UserError(f"task folder '{each}' has no YAML file that defines a task (a line such as task: my_task)")

@@ -162,7 +162,8 @@ class LmEvalTask:
             raise
         except Exception as error:
             raise UserError(
-                f"task '{self._name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)})"
+                f"task '{self._name}': its metrics cannot be computed ({type(error).__name__}: {one_line(error)}); "
+                "correct the metric_list of its definition, or choose another task"
             ) from error
 
     def _measures(self) -> bool:

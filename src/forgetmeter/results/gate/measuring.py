@@ -132,7 +132,7 @@ class Measuring:
         chance = float(np.mean(chances)) if len(chances) == len(baselines) else None
         is_guessing = baselines[0].is_guessing if len(baselines) == 1 else chance is not None and known.low <= chance
         if is_guessing or not any(cell.right for cell in baselines):
-            than = "" if chance is None else f", and guessing {100 * chance:.1f}%"
+            than = "" if chance is None else f"; guessing gets {100 * chance:.1f}%"
             raise NotMeasured(f"the baseline is not better than guessing ({100 * known.value:.1f}% right{than})")
 
     def _refuse_noise(self, check: GateCheck) -> None:
@@ -167,7 +167,7 @@ class Measuring:
                 if (other := self._run.study.shares_questions(task, check.tasks)) is not None:
                     raise NotMeasured(
                         f"'{task}' repeats questions of '{other}', which would count twice; "
-                        "name the tasks, without one of these"
+                        "list the tasks to average, and leave out one of these two"
                     )
 
     def _part(self, check: GateCheck, task: str) -> VariantAnswers:

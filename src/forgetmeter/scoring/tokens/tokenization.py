@@ -256,7 +256,10 @@ def tokenize_statements(statements: Sequence[str], tokenizer: PreTrainedTokenize
     """
     start, added = beginning(tokenizer), added_tokens(tokenizer)
     if not start:
-        raise UserError("the tokenizer has no beginning-of-sequence token, so whole statements cannot be scored")
+        raise UserError(
+            "the tokenizer has neither a beginning- nor an end-of-sequence token, so whole statements cannot be "
+            "scored; set bos_token in its tokenizer_config.json, or choose other tasks"
+        )
     encoded = tokenizer(list(statements), return_attention_mask=False)["input_ids"]
     return [(*start, *added.text(ids)) for ids in encoded]
 
