@@ -324,7 +324,7 @@ def test_answers_with_unknown_calibration_texts_are_not_taken_for_those_of_the_s
     calibrated = {**study, "recipes": ["wanda:overall:0.5"], "calibration.sequences": 4, "calibration.length": 16}
     run(calibrated)
     Path(study["output"], "study.json").unlink()
-    with pytest.raises(UserError, match="it alone says with which text the methods that need calibration were calib"):
+    with pytest.raises(UserError, match="only that file records with which text methods were calibrated"):
         run({**calibrated, "calibration.sequences": 5})
 
 
