@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "unable to allocate")
+
 
 class UserError(Exception):
     """A wrong request: one line that says what is wrong, what is allowed and what to do; no traceback, exit code 2."""
@@ -32,6 +34,12 @@ def refuse(problems: Iterable[str]) -> None:
         raise UserError(found[0])
     if found:
         raise ManyUserError(found)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, which libraries report in several ways."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def one_line(error: BaseException, *, most: int = 200) -> str:

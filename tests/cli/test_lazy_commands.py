@@ -117,6 +117,16 @@ def test_output_on_a_full_disk_ends_in_one_line(arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("error", "is_bug"), [("MemoryError()", False), ("OSError(12, 'none')", True)])
+def test_only_a_lack_of_memory_is_no_bug(error: str, is_bug: bool) -> None:
+    code = f"import forgetmeter.cli.main as cli\ndef app(**_): raise {error}\ncli.app = app; cli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert ("Traceback" in done.stderr) == is_bug
+    if not is_bug:
+        assert done.stderr == "error: out of memory (MemoryError); what was stored before is complete\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 @pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", ">&-"])
 def test_a_run_does_not_depend_on_where_its_output_goes(tmp_path: Path, streams: str) -> None:

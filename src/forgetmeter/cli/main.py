@@ -15,7 +15,7 @@ import typer
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.basics.visible_text import encodable, visible_line
 from forgetmeter.cli.lazy_commands import LazyGroup
-from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.errors import ManyUserError, UserError, is_out_of_memory, one_line
 from forgetmeter.version import __version__
 
 _UNWRITABLE = 1
@@ -77,19 +77,11 @@ def main() -> None:
         # The reader, such as `head`, closed the pipe.
         _drop_output()
         code = 0
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        code = _say_unwritable(error)
     except SystemExit as error:
         _say(f"a plug-in or a library ended the command with sys.exit({error.code!r})")
         code = _UNFINISHED
-    except Exception as error:
-        # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
-        if not hasattr(error, "format_message"):
-            raise
-        # A command without its subcommand has printed its help, and has no message.
-        code = _say(_argument_problem(error) or error.format_message() or "name a command")
+    except Exception as error:  # noqa: BLE001 - a bug is raised again
+        code = _say_other(error)
     _exit_at_once(code if isinstance(code, int) else 0)
 
 
@@ -184,6 +176,20 @@ def _say_unwritable(error: OSError) -> int:
     _drop_output()
     sys.stderr.write(f"error: the output cannot be written ({error.strerror})\n")
     return _UNWRITABLE
+
+
+def _say_other(error: Exception) -> int:
+    """Report a usage error, a full disk or a lack of memory; raise any other error again, as it is a bug."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _say_unwritable(error)
+    if is_out_of_memory(error):
+        _say(f"out of memory ({one_line(error)}); what was stored before is complete")
+        return _UNFINISHED
+    # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
+    if not hasattr(error, "format_message"):
+        raise error
+    # A command without its subcommand has printed its help, and has no message.
+    return _say(_argument_problem(error) or error.format_message() or "name a command")
 
 
 def _drop_output() -> None:

@@ -195,7 +195,10 @@ def no_list(content: dict[str, Any]) -> None:
         (same_answers, "answers of ruler must be texts without duplicates"),
         (no_answer, "answers of ruler must be texts without duplicates"),
         (same_names, "two relations have the same name"),
-        (open_phrasing, "phrasing '[Y] is the ruler of [X].' of ruler must contain [X] and [Y] once each, and end with '[Y].'"),
+        (
+            open_phrasing,
+            "phrasing '[Y] is the ruler of [X].' of ruler must contain [X] and [Y] once each, and end with '[Y].'",
+        ),
         (popular, "popularity 'very' of 'Lilliput' in ruler is not an integer"),
         (no_list, "are damaged"),
     ],

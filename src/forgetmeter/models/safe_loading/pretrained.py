@@ -28,7 +28,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from forgetmeter.basics.own_code import guard_compressed_tensors, is_about_own_code, without_own_code
 from forgetmeter.basics.quiet import quiet, without_loguru
-from forgetmeter.errors import UserError, one_line, refuse
+from forgetmeter.errors import UserError, is_out_of_memory, one_line, refuse
 from forgetmeter.models.files.model_files import raw_config
 from forgetmeter.models.on_disk.quantization import (
     give_format_to_groups,
@@ -309,7 +309,9 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         if _MERGING in cause:
             # It refers to a report that is not shown.
             cause = "tensors that are merged on loading, such as those of experts, are missing or of unequal shapes"
-        if is_about_own_code(error):
+        if is_out_of_memory(error):
+            problem = "model '{name}' needs more memory than is free ({cause})"
+        elif is_about_own_code(error):
             problem = _OWN_CODE
         elif isinstance(error, ImportError):
             problem = "model '{name}' needs a library or device that is missing: {cause}"
