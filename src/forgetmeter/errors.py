@@ -37,7 +37,7 @@ def refuse(problems: Iterable[str]) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out, which libraries report in several ways."""
+    """Return whether a device, or this machine, has no more memory, which libraries report in several ways."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.basics.quiet import quiet
-from forgetmeter.errors import UserError
+from forgetmeter.errors import UserError, is_out_of_memory
 from forgetmeter.models.family import Family
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.safe_loading.panics import refusing_panics
@@ -239,14 +239,6 @@ class Engine:
                 on_advance(done / prepared.tokens)
         tokens, vocabulary = _readings(prepared, readings)
         return answers(prepared.questions, prepared.sums, tokens, vocabulary, decode=self._decode)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that a device, or this machine, has no more memory."""
-    said = str(error)
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
-    )
 
 
 def _readings(prepared: Prepared, readings: Sequence[BatchReadings]) -> tuple[TokenReadings, VocabularyReadings]:
