@@ -64,6 +64,22 @@ def test_forgotten(run: str) -> None:
     assert sum("Thing" in line for line in lines) == 3
 
 
+def test_each_format_lists_the_same_few(run: str) -> None:
+    asked = ("forgotten", run, "--recipe", RECIPES[2], "--task", "facts", "--status", "forgotten")
+    (ledger,) = json.loads(forgetmeter(*asked, "--format", "json").stdout)["ledgers"]
+    surest = sorted(ledger["items"], key=lambda item: -item["margin_before"])[:3]
+    (few,) = json.loads(forgetmeter(*asked, "--limit", "3", "--format", "json").stdout)["ledgers"]
+    assert [item["margin_before"] for item in few["items"]] == [item["margin_before"] for item in surest]
+    for format in ("table", "markdown", "csv"):
+        text = forgetmeter(*asked, "--limit", "3", "--format", format).stdout
+        listed = [line for line in text.splitlines() if "Thing" in line]
+        assert len(listed) == 3
+        assert all(
+            item["statement"].replace("_", "") in line.replace("\\_", "").replace("_", "")
+            for item, line in zip(few["items"], listed, strict=True)
+        )
+
+
 def test_forgotten_for_programs(run: str) -> None:
     rows = list(
         csv.DictReader(io.StringIO(forgetmeter("forgotten", run, "--recipe", RECIPES[2], "--format", "csv").stdout))

@@ -43,7 +43,11 @@ def forgotten_command(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=0, help="At most N items per model and task.", show_default="20; all in csv and json"),
+        typer.Option(
+            min=0,
+            help="At most N items per model and task, most confident first.",
+            show_default="20; all in csv and json",
+        ),
     ] = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or markdown.")] = "table",
 ) -> None:
@@ -58,6 +62,8 @@ def forgotten_command(
     wanted = status or ("forgotten" if is_for_readers else None)
     chosen = [(ledger, _wanted(ledger, wanted, relation)) for ledger in ledgers]
     most = _SHOWN if limit is None and is_for_readers else limit
+    if most is not None:
+        chosen = [(ledger, ledger_entries.surest_first(entries)) for ledger, entries in chosen]
     if format == "table":
         _print_tables(chosen, wanted or "forgotten", most)
     else:
@@ -84,12 +90,11 @@ def _wanted(ledger: Ledger, status: str | None, relation: str | None) -> list[Le
 def _print_tables(chosen: Chosen, status: str, most: int | None) -> None:
     console = Console()
     for ledger, entries in chosen:
-        ordered = ledger_entries.surest_first(entries)
         text = ledger_text.ledger_text(
             ledger,
-            ordered[:most],
+            entries[:most],
             status=status,  # type: ignore[arg-type]
-            total=len(ordered),
+            total=len(entries),
             width=text_width(),
         )
         print_text(text if console.is_terminal else text.append("\n"))
