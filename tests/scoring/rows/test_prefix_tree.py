@@ -5,12 +5,14 @@ Covers ``scoring.rows.batch``.
 
 from __future__ import annotations
 
+from itertools import product
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, TokenRow
-from forgetmeter.scoring.rows.prefix_tree import Packed, WantedSequence, group_rows, pack
+from forgetmeter.scoring.rows.prefix_tree import _OVERHEAD, Packed, WantedSequence, group_rows, pack
 
 
 @st.composite
@@ -98,6 +100,42 @@ def test_batches_hold_every_row_once_and_keep_to_the_budget(shapes: list[tuple[i
     for batch in grouped:
         assert len({row.branched for row in batch}) == 1
         assert len(batch) == 1 or len(batch) * max(len(row.tokens) for row in batch) <= budget
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, max_size=8),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
+@settings(deadline=None)
+def test_no_other_batches_cost_less(shapes: list[tuple[int, bool]], mixed: int, equal: int) -> None:
+    rows = [TokenRow((0,) * n, tuple(range(-1, n - 1)) if branched else ()) for n, branched in shapes]
+    sharing = Sharing(lengths=mixed, batch=equal)
+
+    def cost(batches: list[list[TokenRow]]) -> float:
+        padded = sum(len(batch) * max(len(row.tokens) for row in batch) for batch in batches)
+        return padded + len(batches) * 64 * _OVERHEAD
+
+    def is_allowed(batch: list[TokenRow]) -> bool:
+        longest = max(len(row.tokens) for row in batch)
+        together = all(sharing.allows(longest, len(row.tokens)) for row in batch) and len(batch) * longest <= 64
+        return len(batch) == 1 or (together and len({row.branched for row in batch}) == 1)
+
+    ordered = sorted(rows, key=lambda row: (row.branched, -len(row.tokens)))
+    cheapest = min(
+        cost(batches)
+        for cuts in product([False, True], repeat=len(rows) - 1)
+        if all(map(is_allowed, batches := split(ordered, cuts)))
+    )
+    assert cost(list(group_rows(rows, batch_tokens=64, sharing=sharing))) == cheapest
+
+
+def split(rows: list[TokenRow], cuts: tuple[bool, ...]) -> list[list[TokenRow]]:
+    """Return the rows in batches; each cut says whether another one begins after a row."""
+    batches = [[rows[0]]]
+    for row, is_cut in zip(rows[1:], cuts, strict=True):
+        batches.append([row]) if is_cut else batches[-1].append(row)
+    return batches
 
 
 @given(st.lists(st.integers(1, 30), max_size=20), st.integers(0, 30), st.integers(0, 30))

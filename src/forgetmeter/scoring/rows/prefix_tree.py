@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, Reading, Spread, TokenRow
@@ -16,6 +20,8 @@ LONGEST_ROW = 1024
 """Maximum number of tokens in a branched row."""
 _CHEAP = 256
 """Up to this length, attention is cheap compared with matrix products; longer rows must save more tokens."""
+_OVERHEAD = 1 / 32
+"""Cost of another batch, as a share of the most tokens that one may have."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +86,49 @@ def pack(sequences: Sequence[WantedSequence], *, sharing: Sharing) -> Packed:
 def group_rows(rows: Sequence[TokenRow], *, batch_tokens: int, sharing: Sharing) -> Iterator[list[TokenRow]]:
     """Group rows of similar length, longest first, into batches of at most ``batch_tokens`` tokens, padding included.
 
-    A longer row gets its own batch. Branched rows are not mixed with others, which need no attention mask.
+    Of all such groupings, the one with the least padding is chosen, where each batch counts as
+    ``batch_tokens * _OVERHEAD`` more tokens. A longer row gets its own batch. Branched rows are not mixed with others,
+    which need no attention mask.
     """
     order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
-    batch: list[TokenRow] = []
-    for index in order:
-        row = rows[index]
-        if batch:
-            longest = len(batch[0].tokens)
-            fits = row.branched == batch[0].branched and (len(batch) + 1) * longest <= batch_tokens
-            if not (fits and sharing.allows(longest, len(row.tokens))):
-                yield batch
-                batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+    lengths = np.array([len(rows[index].tokens) for index in order], dtype=np.int64)
+    ends = _ends(lengths, [rows[index].branched for index in order], batch_tokens, sharing)
+    # By dynamic programming: the cost of the rows before each place, and where the last of their batches starts.
+    costs, starts = np.zeros(len(order) + 1), np.zeros(len(order) + 1, dtype=np.int64)
+    first = 0
+    for end in range(1, len(order) + 1):
+        while ends[first] < end:
+            first += 1
+        places = np.arange(first, end)
+        found = costs[first:end] + lengths[first:end] * (end - places) + batch_tokens * _OVERHEAD
+        best = int(found.argmin())
+        costs[end], starts[end] = found[best], first + best
+    cuts = [len(order)]
+    while cuts[-1]:
+        cuts.append(int(starts[cuts[-1]]))
+    for start, end in pairwise(reversed(cuts)):
+        yield [rows[index] for index in order[start:end]]
+
+
+def _ends(lengths: NDArray[np.int64], branched: Sequence[bool], batch_tokens: int, sharing: Sharing) -> list[int]:
+    """Return for each row, in the order of ``group_rows``, where a batch that starts with it must end.
+
+    They never decrease.
+    """
+    ends = [0] * len(lengths)
+    # Where the rows of the same kind, and those that also have the same length, end.
+    of_kind = of_length = len(lengths)
+    for place in reversed(range(len(lengths))):
+        longest = int(lengths[place])
+        if place + 1 < len(lengths):
+            if branched[place] != branched[place + 1]:
+                of_kind = of_length = place + 1
+            elif longest != lengths[place + 1]:
+                of_length = place + 1
+        shared = of_kind if sharing.allows(longest, longest - 1) else of_length
+        most = place + batch_tokens // longest if sharing.allows(longest, longest) else 0
+        ends[place] = max(place + 1, min(shared, most))
+    return ends
 
 
 class _Slots:
