@@ -1,0 +1,67 @@
+"""Tables of a run with ``--precision``: drops, and how many items each variant needed.
+
+    python benchmarks/stopped_early.py RUN [--full OTHER]
+
+With ``--full``, a second table sets the variants that the other run evaluated in full beside those of the first run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import pandas as pd
+
+from forgetmeter import open_run
+
+
+def main() -> None:
+    """Print the tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--full")
+    options = parser.parse_args()
+    stopped = _variants(options.run)
+    print("\n".join(_needed(stopped)))
+    if options.full is not None:
+        print("\n" + "\n".join(_beside(stopped, _variants(options.full))))
+
+
+def _variants(location: str) -> pd.DataFrame:
+    comparisons = open_run(location).comparisons
+    return comparisons[comparisons["recipe"] != "baseline"]
+
+
+def _needed(found: pd.DataFrame) -> Iterator[str]:
+    tasks = list(dict.fromkeys(found["task"]))
+    yield f"| recipe | {' | '.join(f'{task} | items' for task in tasks)} |"
+    yield f"|:---|{'---:|---:|' * len(tasks)}"
+    cells = {(row.recipe, row.task): row for row in found.itertuples()}
+    for recipe in dict.fromkeys(found["recipe"]):
+        parts = [cells.get((recipe, task)) for task in tasks]
+        shown = (f"{_points(each)} | {each.items:,}" if each is not None else "— | —" for each in parts)
+        yield f"| `{recipe}` | {' | '.join(shown)} |"
+    sums = found.groupby("task", sort=False).agg(
+        items=("items", "sum"), whole=("precision", lambda each: each.isna().sum())
+    )
+    yield f"| all, items | {' | '.join(f' | {row.items:,}' for row in sums.itertuples())} |"
+    yield f"| asked in full | {' | '.join(f' | {row.whole}' for row in sums.itertuples())} |"
+
+
+def _beside(stopped: pd.DataFrame, full: pd.DataFrame) -> Iterator[str]:
+    yield "| recipe | task | stopped | items | in full | items |"
+    yield "|:---|:---|---:|---:|---:|---:|"
+    both = full[full["precision"].isna()].merge(stopped, on=("recipe", "task"), suffixes=("_full", ""))
+    for row in both[both["precision"].notna()].itertuples():
+        whole = f"{100 * row.drop_full:.1f} \\[{100 * row.drop_low_full:.1f}, {100 * row.drop_high_full:.1f}\\]"
+        yield f"| `{row.recipe}` | {row.task} | {_points(row)} | {row.items:,} | {whole} | {row.items_full:,} |"
+
+
+def _points(row: object) -> str:
+    star = " \\*" if row.verdict != "unclear" else ""  # type: ignore[attr-defined]
+    low, high = 100 * row.drop_low, 100 * row.drop_high  # type: ignore[attr-defined]
+    return f"{100 * row.drop:.1f} \\[{low:.1f}, {high:.1f}\\]{star}"  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()
