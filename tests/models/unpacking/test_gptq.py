@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.cli.scope_table import print_scopes_of
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.files import cached_folder
 from forgetmeter.models.loading import load
 from forgetmeter.models.unpacking import conversion
 from forgetmeter.results.results import open_run
@@ -236,7 +238,7 @@ def test_zero_points_that_contradict_the_configuration_are_refused(zero_offset: 
     packer = gptq_packer(symmetric=True, zero_offset=zero_offset)
     form = ("gptq", "gptq_v2")[zero_offset]
     packed_checkpoint(wide_llama(), tmp_path, packer, gptq(sym=True, checkpoint_format=form))
-    with pytest.raises(UserError, match="has zero points other than 8, although its configuration says sym; either"):
+    with pytest.raises(UserError, match="has zero points other than 8, although its configuration says sym, so sym or"):
         load(tmp_path)
 
 
@@ -282,6 +284,21 @@ def test_a_damaged_conversion_is_made_again(checkpoint: Path, tmp_path: Path, mo
     found = load(checkpoint).model.state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert bytearray(file.read_bytes()) != content
+    assert not list((tmp_path / "cache" / "models").glob(".tmp-*"))
+
+
+def test_a_damaged_conversion_may_be_found_by_two_processes(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORGETMETER_CACHE", str(tmp_path / "cache"))
+    load(checkpoint)
+
+    def discarded_by_another(folder: Path) -> bool:
+        shutil.rmtree(folder)
+        return False
+
+    monkeypatch.setattr(cached_folder, "_is_intact", discarded_by_another)
+    load(checkpoint)
     assert not list((tmp_path / "cache" / "models").glob(".tmp-*"))
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -34,7 +35,7 @@ def filled(folder: Path, source: Path, fill: Callable[[Path], None]) -> Path:
             use(folder)
             if _is_intact(folder):
                 return folder
-            shutil.rmtree(folder.rename(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent)))
+            _discard(folder)
         _fill(folder, source, fill)
     except (OSError, SafetensorError) as error:
         raise UserError(
@@ -52,14 +53,23 @@ def _is_intact(folder: Path) -> bool:
         return False
 
 
+def _discard(folder: Path) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
+    # Another process may discard it at the same time.
+    with suppress(FileNotFoundError):
+        folder.rename(aside)
+    shutil.rmtree(aside)
+
+
 def _fill(folder: Path, source: Path, fill: Callable[[Path], None]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
         use(aside)
         fill(aside)
-        digests = {file.name: sha256_of(file) for file in sorted(aside.iterdir()) if file.is_file()}
-        note = {"source": str(source.resolve()), _DIGESTS: digests}
+        # A note that was copied from another folder of the cache is replaced below.
+        files = [file for file in sorted(aside.iterdir()) if file.is_file() and file.name != SOURCE]
+        note = {"source": str(source.resolve()), _DIGESTS: {file.name: sha256_of(file) for file in files}}
         (aside / SOURCE).write_text(json.dumps(note), encoding="utf-8")
         try:
             aside.rename(folder)
