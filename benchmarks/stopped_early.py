@@ -1,8 +1,9 @@
 """Tables of a run with ``--precision``: drops, and how many items each variant needed.
 
-    python benchmarks/stopped_early.py RUN [--full OTHER]
+    python benchmarks/stopped_early.py RUN [--full OTHER] [--answers FILE.parquet]
 
 With ``--full``, a second table sets the variants that the other run evaluated in full beside those of the first run.
+``--answers`` also writes whether each answer was right: a row per item, a column per recipe, empty if it was not asked.
 """
 
 from __future__ import annotations
@@ -20,16 +21,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("--full")
+    parser.add_argument("--answers")
     options = parser.parse_args()
     stopped = _variants(options.run)
     print("\n".join(_needed(stopped)))
     if options.full is not None:
         print("\n" + "\n".join(_beside(stopped, _variants(options.full))))
+    if options.answers is not None:
+        _right(options.run).to_parquet(options.answers, compression="zstd")
 
 
 def _variants(location: str) -> pd.DataFrame:
     comparisons = open_run(location).comparisons
     return comparisons[comparisons["recipe"] != "baseline"]
+
+
+def _right(location: str) -> pd.DataFrame:
+    outcomes = open_run(location).outcomes
+    table = outcomes.pivot(index=["task", "item_id"], columns="recipe", values="correct")
+    return table[list(dict.fromkeys(outcomes["recipe"]))].astype("boolean")
 
 
 def _needed(found: pd.DataFrame) -> Iterator[str]:
