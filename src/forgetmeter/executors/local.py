@@ -494,7 +494,7 @@ def threads_for(model: PreTrainedModel) -> Iterator[None]:
 def measure_noise(
     loaded: Loaded, task: Task, *, batch_tokens: int | None, first: Sequence[Outcome] | None = None
 ) -> Noise:
-    """Measure the noise floor: score a task again in smaller batches, and compare.
+    """Measure the noise floor: score a task again in other batches, and compare.
 
     Args:
         loaded: The model.
@@ -506,8 +506,13 @@ def measure_noise(
     prepared = engine.prepare(task.items)
     most = engine.most_tokens(prepared)
     # A task that fits into one batch would otherwise be read in the same one again.
-    smaller = Engine(loaded, batch_tokens=max(1, min(most, prepared.tokens) // _SHARE))
+    other = Engine(loaded, batch_tokens=max(1, min(most, prepared.tokens) // _SHARE))
+    again = other.prepare(task.items)
+    if prepared.batches and {each.digest for each in again.batches} == {each.digest for each in prepared.batches}:
+        # Each row is a batch of its own, so only longer batches differ.
+        other = Engine(loaded, batch_tokens=most * _SHARE)
+        again = other.prepare(task.items)
     if first is None:
         first = judged(task, engine.score(prepared)).outcomes
-    second = judged(task, smaller.score(smaller.prepare(task.items))).outcomes
-    return noise_between(first, second, batch_tokens=(most, smaller.batch_tokens))
+    second = judged(task, other.score(again)).outcomes
+    return noise_between(first, second, batch_tokens=(most, other.batch_tokens))
