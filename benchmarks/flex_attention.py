@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import PreTrainedConfig
 
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
@@ -54,11 +55,11 @@ def main() -> None:
 
 
 @torch.inference_mode()
-def _compared(visible: Tensor, config: object, dtype: torch.dtype, compiled: Callable[..., Tensor]) -> str:
+def _compared(visible: Tensor, config: PreTrainedConfig, dtype: torch.dtype, compiled: Callable[..., Tensor]) -> str:
     """Return the cells of a row: a batch's shape, and the milliseconds of both ways."""
     rows, _, length, _ = visible.shape
-    heads, groups = config.num_attention_heads, config.num_key_value_heads  # type: ignore[attr-defined]
-    size = config.hidden_size // heads  # type: ignore[attr-defined]
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    size = config.hidden_size // heads
     query = torch.randn(rows, heads, length, size, dtype=dtype)
     key, value = (torch.randn(rows, groups, length, size, dtype=dtype) for _ in range(2))
     seen = visible[:, 0]

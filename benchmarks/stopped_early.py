@@ -11,12 +11,15 @@ excludes the drop in full; it must be 5% or less. This is for tasks without rela
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from forgetmeter import open_run
+from forgetmeter.report.formats.show_markdown import escaped
+from forgetmeter.report.words.numbers import points_interval
+from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
 from forgetmeter.statistics.stopping_rule import parts_of
 
@@ -38,9 +41,9 @@ def main() -> None:
         _right(options.run).to_parquet(options.answers, compression="zstd")
 
 
-def _variants(location: str) -> pd.DataFrame:
-    comparisons = open_run(location).comparisons
-    return comparisons[comparisons["recipe"] != "baseline"]
+def _variants(location: str) -> dict[tuple[str, str], CellSummary]:
+    """Return the cells of variants by recipe and task."""
+    return {(each.recipe, each.task): each for each in open_run(location).summary.cells if each.drop is not None}
 
 
 def _right(location: str) -> pd.DataFrame:
@@ -49,33 +52,34 @@ def _right(location: str) -> pd.DataFrame:
     return table[list(dict.fromkeys(outcomes["recipe"]))].astype("boolean")
 
 
-def _needed(found: pd.DataFrame) -> Iterator[str]:
-    tasks = list(dict.fromkeys(found["task"]))
+def _needed(cells: Mapping[tuple[str, str], CellSummary]) -> Iterator[str]:
+    recipes, tasks = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
     yield f"| recipe | {' | '.join(f'{task} | items' for task in tasks)} |"
     yield f"|:---|{'---:|---:|' * len(tasks)}"
-    cells = {(row.recipe, row.task): row for row in found.itertuples()}
-    for recipe in dict.fromkeys(found["recipe"]):
+    for recipe in recipes:
         parts = [cells.get((recipe, task)) for task in tasks]
-        shown = (f"{_points(each)} | {each.items:,}" if each is not None else "— | —" for each in parts)
+        shown = (f"{_drop(each)} | {each.items:,}" if each is not None else "— | —" for each in parts)
         yield f"| `{recipe}` | {' | '.join(shown)} |"
-    sums = found.groupby("task", sort=False).agg(
-        items=("items", "sum"), whole=("precision", lambda each: each.isna().sum())
-    )
-    yield f"| all, items | {' | '.join(f' | {row.items:,}' for row in sums.itertuples())} |"
-    yield f"| asked in full | {' | '.join(f' | {row.whole}' for row in sums.itertuples())} |"
+    of_tasks = [[each for each in cells.values() if each.task == task] for task in tasks]
+    yield f"| all, items | {' | '.join(f' | {sum(each.items for each in found):,}' for found in of_tasks)} |"
+    whole = (sum(each.precision is None for each in found) for found in of_tasks)
+    yield f"| asked in full | {' | '.join(f' | {number}' for number in whole)} |"
 
 
-def _beside(stopped: pd.DataFrame, full: pd.DataFrame, right: pd.DataFrame) -> Iterator[str]:
+def _beside(
+    stopped: Mapping[tuple[str, str], CellSummary], full: Mapping[tuple[str, str], CellSummary], right: pd.DataFrame
+) -> Iterator[str]:
     yield "| recipe | task | stopped | items | in full | items | orders that exclude it |"
     yield "|:---|:---|---:|---:|---:|---:|---:|"
-    both = full[full["precision"].isna()].merge(stopped, on=("recipe", "task"), suffixes=("_full", ""))
-    for row in both[both["precision"].notna()].itertuples():
-        whole = f"{100 * row.drop_full:.1f} \\[{100 * row.drop_low_full:.1f}, {100 * row.drop_high_full:.1f}\\]"
-        of_task = right.loc[row.task]
-        share = _share_of_misses(of_task["baseline"], of_task[row.recipe], row.precision)
+    for key, whole in full.items():
+        part = stopped.get(key)
+        if part is None or part.precision is None or whole.precision is not None or whole.drop is None:
+            continue
+        of_task = right.loc[part.task]
+        share = _share_of_misses(of_task["baseline"], of_task[part.recipe], part.precision)
         yield (
-            f"| `{row.recipe}` | {row.task} | {_points(row)} | {row.items:,} | {whole} | {row.items_full:,} | "
-            f"{share:.1%} |"
+            f"| `{part.recipe}` | {part.task} | {_drop(part)} | {part.items:,} | "
+            f"{escaped(points_interval(whole.drop))} | {whole.items:,} | {share:.1%} |"
         )
 
 
@@ -94,10 +98,9 @@ def _share_of_misses(before: pd.Series, after: pd.Series, precision: float) -> f
     return misses / _ORDERS
 
 
-def _points(row: object) -> str:
-    star = " \\*" if row.verdict != "unclear" else ""  # type: ignore[attr-defined]
-    low, high = 100 * row.drop_low, 100 * row.drop_high  # type: ignore[attr-defined]
-    return f"{100 * row.drop:.1f} \\[{low:.1f}, {high:.1f}\\]{star}"  # type: ignore[attr-defined]
+def _drop(cell: CellSummary) -> str:
+    star = "" if cell.verdict == "unclear" else " *"
+    return "—" if cell.drop is None else escaped(f"{points_interval(cell.drop)}{star}")
 
 
 if __name__ == "__main__":

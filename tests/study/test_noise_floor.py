@@ -49,6 +49,7 @@ def test_a_small_task_is_asked_in_other_batches_too(study: dict[str, Any], monke
     score, read = Engine.score, []
 
     def noted(engine: Engine, prepared: Prepared, **options: Any) -> Any:
+        assert prepared.tokens < engine.batch_tokens or read
         read.append([batch.digest for batch in prepared.batches])
         return score(engine, prepared, **options)
 

@@ -91,15 +91,15 @@ def _usable_scope(model: Iterable[Matrix]) -> str:
     """Return a scope of attentions with all four parts and known heads: all, or the most consecutive layers."""
     attentions = _by_attention(matrix for matrix in model if matrix.role.component == "attention")
     unusable = {
-        attention[1]
-        for attention, parts in attentions.items()
+        layer
+        for (_, layer, *_), parts in attentions.items()
         if _missing(parts) or any(matrix.heads is None for matrix in parts)
     }
     usable = {layer for _, layer, *_ in attentions if layer is not None} - unusable
     if not usable:
         return "another method"
     start, stop = max(merged((layer, layer + 1) for layer in usable), key=lambda run: run[1] - run[0])
-    layers = "" if not unusable else f"layers[{start}-{stop - 1}]/"
+    layers = f"layers[{start}-{stop - 1}]/" if unusable else ""
     return f"a scope with all four, such as {layers}attention"
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, Reading, Spread, TokenRow
@@ -90,40 +89,40 @@ def group_rows(rows: Sequence[TokenRow], *, batch_tokens: int, sharing: Sharing)
     ``batch_tokens * _OVERHEAD`` more tokens. A longer row gets its own batch. Branched rows are not mixed with others,
     which need no attention mask.
     """
-    order = sorted(range(len(rows)), key=lambda index: (rows[index].branched, -len(rows[index].tokens), index))
-    lengths = np.array([len(rows[index].tokens) for index in order], dtype=np.int64)
-    ends = _ends(lengths, [rows[index].branched for index in order], batch_tokens, sharing)
+    ordered = sorted(rows, key=lambda row: (row.branched, -len(row.tokens)))
+    lengths = np.array([len(row.tokens) for row in ordered], dtype=np.int64)
+    ends = _ends(ordered, batch_tokens, sharing)
     # By dynamic programming: the cost of the rows before each place, and where the last of their batches starts.
-    costs, starts = np.zeros(len(order) + 1), np.zeros(len(order) + 1, dtype=np.int64)
+    costs, starts = np.zeros(len(ordered) + 1), np.zeros(len(ordered) + 1, dtype=np.int64)
     first = 0
-    for end in range(1, len(order) + 1):
+    for end in range(1, len(ordered) + 1):
         while ends[first] < end:
             first += 1
         places = np.arange(first, end)
         found = costs[first:end] + lengths[first:end] * (end - places) + batch_tokens * _OVERHEAD
         best = int(found.argmin())
         costs[end], starts[end] = found[best], first + best
-    cuts = [len(order)]
+    cuts = [len(ordered)]
     while cuts[-1]:
         cuts.append(int(starts[cuts[-1]]))
     for start, end in pairwise(reversed(cuts)):
-        yield [rows[index] for index in order[start:end]]
+        yield ordered[start:end]
 
 
-def _ends(lengths: NDArray[np.int64], branched: Sequence[bool], batch_tokens: int, sharing: Sharing) -> list[int]:
+def _ends(ordered: Sequence[TokenRow], batch_tokens: int, sharing: Sharing) -> list[int]:
     """Return for each row, in the order of ``group_rows``, where a batch that starts with it must end.
 
     They never decrease.
     """
-    ends = [0] * len(lengths)
+    ends = [0] * len(ordered)
     # Where the rows of the same kind, and those that also have the same length, end.
-    of_kind = of_length = len(lengths)
-    for place in reversed(range(len(lengths))):
-        longest = int(lengths[place])
-        if place + 1 < len(lengths):
-            if branched[place] != branched[place + 1]:
+    of_kind = of_length = len(ordered)
+    for place in reversed(range(len(ordered))):
+        longest = len(ordered[place].tokens)
+        if place + 1 < len(ordered):
+            if ordered[place].branched != ordered[place + 1].branched:
                 of_kind = of_length = place + 1
-            elif longest != lengths[place + 1]:
+            elif longest != len(ordered[place + 1].tokens):
                 of_length = place + 1
         shared = of_kind if sharing.allows(longest, longest - 1) else of_length
         most = place + batch_tokens // longest if sharing.allows(longest, longest) else 0
