@@ -17,8 +17,25 @@ from statistics import median
 Answers = Sequence[float]
 Work = Callable[[], Answers]
 """What is timed; returns numbers that both implementations must agree on."""
-Maker = Callable[[int], tuple[Work, int]]
-"""Loads what the work needs, which is not timed, given a number of items; also returns how many answers there are."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one implementation does.
+
+    Attributes:
+        work: What is timed.
+        number: Number of answers.
+        least: Returns the seconds in which its arithmetic would be done at the rate of a large matrix product.
+    """
+
+    work: Work
+    number: int
+    least: Callable[[], float] | None = None
+
+
+Maker = Callable[[int], Job]
+"""Loads what the work needs, which is not timed, given a number of items."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +63,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Side:
-    """Times and peak memory of one implementation."""
+    """Times and peak memory of one implementation, and the seconds of ``Job.least``."""
 
     seconds: Sequence[float]
     peak_bytes: int
     answers: Answers
+    least: float | None
 
     def __str__(self) -> str:
         spread = f" ({min(self.seconds):.1f}–{max(self.seconds):.1f})" if len(self.seconds) > 1 else ""
@@ -73,15 +91,16 @@ class Measured:
         farthest = max(abs(one - other) for one, other in zip(self.ours.answers, self.theirs.answers, strict=True))
         says = f"{farthest:.0e}" if farthest <= self.comparison.tolerance else f"**{farthest:.0e}**"
         goal = f"≥ {self.comparison.goal:g}×" if self.comparison.goal else "—"
+        limit = f"{median(self.theirs.seconds) / self.ours.least:.1f}×" if self.ours.least else "—"
         memory = " | ".join(f"{side.peak_bytes / 1e9:.1f} GB" for side in (self.ours, self.theirs))
         return (
             f"| {self.comparison.name} | {self.number:,} | {self.comparison.peer} | {self.ours} | {self.theirs} "
-            f"| {median(ratios):.1f}× | {goal} | {memory} | {says} |"
+            f"| {median(ratios):.1f}× | {goal} | {limit} | {memory} | {says} |"
         )
 
 
-HEADER = """| what | answers | peer | ours | peer's | ratio | goal | memory | peer's | max difference |
-|:---|---:|:---|---:|---:|---:|---:|---:|---:|---:|"""
+HEADER = """| what | answers | peer | ours | peer's | ratio | goal | limit | memory | peer's | max difference |
+|:---|---:|:---|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
 def measure(comparison: Comparison, *, rounds: int, is_quick: bool) -> Measured:
@@ -129,14 +148,15 @@ def _side(maker: Maker, items: int) -> Iterator[Connection]:
 def _serve(maker: Maker, items: int, connection: Connection) -> None:
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            work, number = maker(items)
-            connection.send(number)
+            job = maker(items)
+            connection.send(job.number)
             answers: Answers = ()
             while connection.recv() == "run":
                 start = time.perf_counter()
-                answers = work()
+                answers = job.work()
                 connection.send(time.perf_counter() - start)
-        connection.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, list(answers)))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        connection.send((peak, list(answers), job.least() if job.least else None))
     except EOFError:
         os._exit(1)
     except Exception:  # noqa: BLE001 - shown by the parent

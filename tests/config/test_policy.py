@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_read(tmp_path) -> None:
     with pytest.raises(UserError, match="is a folder"):
         read_policy(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is not UTF-8; save it as UTF-8"):
         read_policy(tmp_path / "binary.yaml")
 
 

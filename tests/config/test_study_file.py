@@ -184,6 +184,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_study_file(tmp_path / "none.yaml")
 
 
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_bytes("models: [modèle]".encode("latin-1"))
+    with pytest.raises(UserError, match="is not UTF-8; save it as UTF-8"):
+        read_study_file(tmp_path / "study.yaml")
+
+
 def test_the_vocabulary_is_asked_about_every_name(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("models: [a/b]\nrecipes: [baseline, magic:overall]\ntasks: [piqa, pika]\noutput: o\n")

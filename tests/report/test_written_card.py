@@ -208,7 +208,7 @@ def test_a_path_is_not_the_name_of_a_model(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "the run has 2; choose one with --recipe"),
+        ({}, "the run has 2 recipes; choose one with --recipe"),
         ({"recipe": "baseline"}, "compared with the baseline"),
         ({"recipe": PRUNED, "model": "org/other"}, "unknown model"),
     ],
@@ -217,6 +217,12 @@ def test_wrong_requests(run, tmp_path, options, words) -> None:
     with pytest.raises(UserError, match=words):
         write_card(run, tmp_path / "README.md", **options)
     assert not (tmp_path / "README.md").exists()
+
+
+def test_a_run_without_compressed_variants_is_refused(tmp_path) -> None:
+    location = write_made_up_run(str(tmp_path / "run"), recipes=[], right=right)
+    with pytest.raises(UserError, match="has no compressed variant to describe"):
+        write_card(location, tmp_path / "README.md")
 
 
 @pytest.mark.parametrize("text", ["---\n- a\n---\n", "---\na: [\n---\n", b"\xff"])

@@ -148,7 +148,7 @@ def test_a_store_that_does_not_answer_is_no_empty_run(
     def start() -> object:
         return run({**STUDY, "output": there})
 
-    writing = "cannot be written .*; once it can, the same command continues with what is stored"
+    writing = "cannot be written .*; once it can, run the same command again to continue with what is stored"
     reading = "cannot be read .*; try again once it can"
     refused(lambda request: request.startswith("PUT") and "variants" in request, f"variant.json' {writing}", start)
     refused(lambda request: request.startswith("HEAD"), f"/run' {reading}", start)

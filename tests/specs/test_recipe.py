@@ -54,6 +54,7 @@ def test_examples_of_the_design() -> None:
     [
         ("", "not a valid compression step"),
         ("l1_unstructured", "not a valid compression step"),
+        ("./int4", "already compressed is a candidate, not a recipe"),
         ("l1_unstructured:overall:0.5+", "not a valid compression step"),
         ("l1_unstructured:overal:0.5", "did you mean 'overall'"),
         ("l1_unstructured:overall:half", "neither a level nor key=value"),

@@ -84,8 +84,8 @@ def findings(models: Sequence[Subject]) -> Page:
             second is {equal[3]}. These are means over ten amounts, up to 90% of
             the part that is pruned alone. Little of that is surprising: a threshold over more weights finds more small
             ones. The difference is largest at high sparsity.""",
-            f"""**2** is {second} in the mean. With both pruned, it is {with_both}: where it does not hold, most of what
-            can be lost is lost by 50%.""",
+            f"""**2**, as a mean over the three scopes, is {second}. With both pruned, it is {with_both}: where it does
+            not hold, most of what can be lost is lost by 50%.""",
             f"""**3** is {third} with 8 bits, which cost the standards next to nothing. With 4 to 2 bits, it is {few}.
             Equal bytes cannot be compared: the two parts differ in size, and no two of these recipes save the same.""",
             f"""**4** is {fourth}, as a mean over pruning by L1 norm and at random. Each answer has its own row in the

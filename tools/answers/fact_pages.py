@@ -254,10 +254,10 @@ def agreement(models: Sequence[Subject]) -> Page:
             between += [cell for cell in cells if cell is not None]
     text = stacked(
         paragraph(
-            """Each number is the number of facts that two variants both forget, beyond what is expected by chance, as
-            a share of the most that is possible: 0 if the second one forgets as many facts of each relation at
-            random, 1 if one forgets only facts that the other forgets; a dash if this most is less than ten facts.
-            Intervals are over relations."""
+            """Each number is the number of facts that both variants forget, beyond what chance would give, as a share
+            of the largest such number possible: 0 if, within each relation, which facts one forgets has nothing to do
+            with which the other forgets; 1 if one forgets only facts that the other forgets as well. A dash means that
+            the largest possible number is less than ten facts. Intervals are over relations."""
         ),
         "## Methods",
         paragraph(

@@ -150,7 +150,7 @@ def check_reloaded(
     if not off <= _CLOSE:
         raise UserError(
             f"'{request.recipe}' of {request.model} cannot be saved in a form that loads as the same model: "
-            f"its logits would be off by {off:.2g} of their standard deviation; {_INSTEAD}"
+            f"its logits would be off by {off:.2g} standard deviations; {_INSTEAD}"
         )
     return rounding
 

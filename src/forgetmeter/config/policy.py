@@ -74,8 +74,12 @@ def read_policy(path: Path) -> Policy:
         raise UserError(f"policy file '{path}' does not exist; check the path") from None
     except IsADirectoryError:
         raise UserError(f"'{path}' is a folder, not a policy file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"policy file '{path}' cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"policy file '{path}' is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(
+            f"policy file '{path}' cannot be read ({error.strerror or error}); check the file and its permissions"
+        ) from None
     conditions = _Reader(read_yaml(text, path.name), path.name).conditions()
     return Policy(tuple(conditions), sha256(data).hexdigest())
 

@@ -214,8 +214,12 @@ def read_study_file(
         raise UserError(f"study file '{path}' does not exist; {hint}") from None
     except IsADirectoryError:
         raise UserError(f"'{path}' is a folder, not a study file; a model is named with --model") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"study file '{path}' cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"study file '{path}' is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(
+            f"study file '{path}' cannot be read ({error.strerror or error}); check the file and its permissions"
+        ) from None
     document = read_yaml(text, path.name)
     if not isinstance(document.data, dict):
         raise UserError(

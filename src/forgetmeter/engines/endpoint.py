@@ -63,7 +63,10 @@ class CompletionsEndpoint(Endpoint):
         """
         for choice in _choices(outputs, None if contexts is None else len(contexts)):
             if not isinstance(choice.get("text"), str):
-                raise EngineAnswerError(f"it returned {choice.get('text')!r:.60}, which is not a text")
+                raise EngineAnswerError(
+                    f"it returned {choice.get('text')!r:.60}, which is not a text; check that base_url ends with "
+                    "/v1/completions"
+                )
         return super().parse_generations(outputs=outputs, contexts=contexts, **options)  # type: ignore[misc]
 
     def _check(self, logprobs: Any, ids: Sequence[int]) -> None:  # noqa: ANN401

@@ -92,7 +92,8 @@ def _connected(address: str | None) -> Iterator[None]:
             yield
         except ray.exceptions.RayError as error:
             raise UserError(
-                f"the Ray cluster has failed ({one_line(error)}); the same command continues with what is stored"
+                f"the Ray cluster has failed ({one_line(error)}); run the same command again to continue with what is "
+                "stored"
             ) from error
 
 

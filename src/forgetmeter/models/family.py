@@ -43,7 +43,7 @@ _REFUSED = {
         ("blip", "blip-2", "idefics", "instructblip", "instructblipvideo", "kosmos-2"),
         "cannot read text without an image",
     ),
-    "mra": "computes its attention with a CUDA kernel that transformers downloads, and without it with zeros instead",
+    "mra": "needs a CUDA kernel that transformers downloads, without which its attention is replaced by zeros",
 }
 # Classes with another task's head. Saved from a tied model, they would still load as a language model.
 # ELECTRA's pre-training head says which tokens were replaced.

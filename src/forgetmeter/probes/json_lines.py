@@ -115,7 +115,9 @@ def read_json_lines(path: Path, *, fix: str) -> Iterator[JsonLine]:
                 found = True
                 yield JsonLine(_parsed(line, index, path, fix), index, path, fix)
     except OSError as error:
-        raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {fix}") from error
+        raise UserError(
+            f"'{path}' cannot be read ({error.strerror or error}); check the file and its permissions"
+        ) from error
     if not found:
         raise UserError(f"'{path}' is empty; {fix}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.basics.visible_text import encodable
 from forgetmeter.errors import UserError
 from forgetmeter.report.formats.model_card import model_card
@@ -29,9 +30,13 @@ def write_card(location: str, file: Path, *, recipe: str | None = None, model: s
     models = find_names("model", list(dict.fromkeys(each.model for each in variants)), model)
     recipes = list(dict.fromkeys(each.recipe for each in variants if each.recipe != BASELINE))
     recipes = recipes if recipe is None else [find_recipe(results.run, recipe)]
-    for option, found in (("--model", models), ("--recipe", recipes)):
+    if not recipes:
+        raise UserError(f"run '{location}' has no compressed variant to describe; add recipes or candidates to it")
+    for option, noun, found in (("--model", "model", models), ("--recipe", "recipe", recipes)):
         if len(found) != 1:
-            raise UserError(f"a card is of one variant, and the run has {len(found)}; choose one with {option}")
+            raise UserError(
+                f"a card describes one variant, and the run has {counted(len(found), noun)}; choose one with {option}"
+            )
     try:
         existing = file.read_text(encoding="utf-8") if file.exists() else ""
         text = model_card(results, models[0], recipes[0], existing=existing)

@@ -476,7 +476,7 @@ class RunStore:
         except OSError as error:
             raise UnwritableError(
                 f"'{self.location}/{path}' cannot be written ({error.strerror or one_line(error)}); once it can, "
-                "the same command continues with what is stored"
+                "run the same command again to continue with what is stored"
             ) from error
 
     def _check_same(self, stored: Mapping[str, Any], requested: Mapping[str, Any]) -> None:

@@ -182,7 +182,8 @@ def _parse_step(text: str, recipe: str) -> Step:
     method, *rest = split_at(text, ":")
     if not rest or not method:
         where = "" if text == recipe else f" in recipe '{recipe}'"
-        raise UserError(f"'{text}'{where} is not a valid compression step; write {STEP_FORM}, or baseline")
+        hint = "; a model that is already compressed is a candidate, not a recipe" if "/" in text else ""
+        raise UserError(f"'{text}'{where} is not a valid compression step; write {STEP_FORM}, or baseline{hint}")
     try:
         scope = parse_scope(rest[0])
     except UserError:

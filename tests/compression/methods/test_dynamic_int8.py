@@ -197,3 +197,18 @@ def test_the_input_is_unchanged():
     before = values.clone()
     METHOD.transform(DenseWeight(values), None, {"granularity": "per_channel"})
     assert torch.equal(values, before)
+
+
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this processor has no VNNI")
+@pytest.mark.parametrize("shape", [(3, 7, 33), (1, 1, 33), (5, 33), (2, 0, 33), (0, 7, 33)])
+@pytest.mark.parametrize("rows_are_texts", [True, False])
+def test_the_kernel_for_vnni_computes_what_the_other_does(monkeypatch, shape, rows_are_texts):
+    generator = torch.Generator().manual_seed(0)
+    module = DynamicInt8Linear(quantize(torch.randn(6, 33, generator=generator)), None)
+    module.rows_are_texts = rows_are_texts
+    inputs = torch.randn(shape, generator=generator)
+    with_vnni = module(inputs)
+    assert with_vnni.shape == (*shape[:-1], 6)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    monkeypatch.setattr(torch, "_int_mm", None)
+    assert torch.equal(module(inputs), with_vnni)

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 0}},
             "factor of the rotary embedding is 0 but must be positive",
         ),
-        ({"num_attention_heads": 0}, "in the checkpoint, but .* in its config.json"),
+        ({"num_attention_heads": 0}, "in the checkpoint, but .* according to its config.json"),
         ({"num_key_value_heads": 0}, "cannot be loaded"),
         (
             {"num_hidden_layers": 10**30},

@@ -165,7 +165,7 @@ _REASONS = {
         "cohere_compass emu3 fuyu gemma3 gemma4 gemma4_unified git got_ocr2 llama4 mllama "
         "moss_transcribe_diarize phi4_multimodal qwen3_5 qwen3_5_moe"
     ),
-    "computes its attention with a CUDA kernel, and without it with zeros instead; refused": "mra",
+    "needs a CUDA kernel, without which its attention is replaced by zeros; refused": "mra",
     "cannot read text without an image; refused": "blip blip-2 idefics instructblip instructblipvideo kosmos-2",
     "reads texts as well as sound, through a class that is not supported; refused": (
         "audioflamingo3 fun_asr_nano glmasr granite_speech granite_speech_plus kyutai_speech_to_text musicflamingo "
@@ -184,7 +184,7 @@ _REASONS = {
     "replaces all tokens of a text at once, not one after the other": "diffusion_gemma",
     "controls a robot": "pi0",
     "reads proteins as well as texts; not tried": "evolla",
-    "drafts tokens for another model, and has no text of its own": "gemma4_assistant gemma4_unified_assistant",
+    "drafts tokens for another model, whose hidden states it reads": "gemma4_assistant gemma4_unified_assistant",
     "reads bytes in patches that a second model chooses; needs a small configuration written by hand; not tried": "blt",
     "is put together from any two other models, such as two BERTs; not tried": "encoder-decoder",
 }

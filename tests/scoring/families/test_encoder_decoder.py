@@ -202,3 +202,22 @@ def test_the_vocabulary_is_ranked_at_the_blank(loaded: Loaded, mask: str, before
         assert answer.vocabulary.rank == 1 + int((logprobs > logprobs[token]).sum())
         others = torch.cat([logprobs[:token], logprobs[token + 1 :]])
         assert answer.vocabulary.best_other == pytest.approx(float(others.max()), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "layer"),
+    [(t5(), "decoder.block.0.layer.1.EncDecAttention.k"), (bart(), "model.decoder.layers.0.encoder_attn.v_proj")],
+    ids=["t5", "bart"],
+)
+def test_keys_and_values_of_a_text_are_computed_once_for_all_of_its_answers(loaded: Loaded, layer: str) -> None:
+    engine = Engine(loaded)
+    contexts = ("the tea is", "in the", "nine")
+    prepared = engine.prepare(
+        [Item(one, "", Requests([Request(one, f" {each}") for each in ANSWERS])) for one in contexts]
+    )
+    assert sum(len(batch.encoded.rows) for batch in prepared.batches) > len(contexts)
+    computed = []
+    hook = loaded.model.get_submodule(layer).register_forward_hook(lambda _, __, outputs: computed.append(len(outputs)))
+    engine.score(prepared)
+    hook.remove()
+    assert sum(computed) == len(contexts)

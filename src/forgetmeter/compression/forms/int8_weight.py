@@ -90,11 +90,8 @@ def quantize(values: Tensor, granularity: Granularity = "per_tensor") -> Int8Wei
         UnusableWeightError: The weights hold NaN or infinity.
     """
     values = values.detach().to(torch.float32)
-    if granularity == "per_channel":
-        smallest, largest = torch.aminmax(values, dim=-1, keepdim=True)
-    else:
-        smallest, largest = (each[..., None, None] for each in torch.aminmax(values.flatten(-2), dim=-1))
-    magnitudes = torch.maximum(-smallest, largest)
+    over = (-1,) if granularity == "per_channel" else (-2, -1)
+    magnitudes = torch.maximum(-values.amin(over, keepdim=True), values.amax(over, keepdim=True))
     if not magnitudes.isfinite().all():
         raise UnusableWeightError("holds NaN or infinity and cannot be quantized; use an intact checkpoint")
     # Divided by a tensor on the same device, since CUDA multiplies by the reciprocal of a Python number.
@@ -149,7 +146,7 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to ``(..., input units)``; returns ``(..., output units)`` in the input's dtype."""
-        number = len(inputs) if self.rows_are_texts and inputs.dim() > 2 else 1
+        number = len(inputs) if self.rows_are_texts and inputs.dim() > 2 and len(inputs) else 1
         rows = inputs.detach().to(torch.float32).reshape(number, -1, self.in_features)
         scales, zero_points = _activation_parameters(rows)
         products, factors = self._integer_products(rows, scales, zero_points), self.factors * scales
@@ -163,16 +160,22 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
 
     def _integer_products(self, rows: Tensor, scales: Tensor, zero_points: Tensor) -> Tensor:
         """Quantize activations and multiply by the integers of the weight; returns integers as float32."""
-        # The additional position has the largest range, in which the kernel leaves integers as they are.
-        flat = rows.new_zeros(rows.shape[0] * rows.shape[1] + 1, self.in_features)
-        flat[-1, 0] = _ACTIVATION_LARGEST
-        steps = torch.mul(rows, scales.reciprocal(), out=flat[:-1].view_as(rows)).round_().add_(zero_points)
-        steps.clamp_(0, 255)
-        # Not so if there is NaN, or a number that is rounded up beyond the range.
-        if self.simulated or not flat.amax() <= _ACTIVATION_LARGEST:
+        steps = (rows * scales.reciprocal()).round_().add_(zero_points).clamp_(0, 255)
+        # The kernels cannot multiply NaN, nor a number that is rounded up beyond the range.
+        if self.simulated or (rows.numel() and not steps.amax() <= _ACTIVATION_LARGEST):
             return nn.functional.linear(steps.sub_(zero_points), self.weight.to(torch.float32))
-        products = torch.ops.quantized.linear_dynamic(flat, self._packed, reduce_range=True)
-        return products[:-1].view(*steps.shape[:-1], self.out_features).sub_(zero_points * self._row_sums)
+        products = self._multiply(steps.flatten(0, 1))
+        return products.view(*steps.shape[:-1], self.out_features).sub_(zero_points * self._row_sums)
+
+    def _multiply(self, steps: Tensor) -> Tensor:
+        """Multiply integers from 0 to 127, float32, shape ``(positions, input units)``, by those of the weight."""
+        if torch.cpu._is_vnni_supported():
+            # The same sums; without VNNI, it takes 30 times as long as the other kernel.
+            return torch._int_mm(steps.to(torch.int8), self.weight.t()).to(torch.float32)
+        # The additional position has the largest range, in which this kernel leaves integers as they are.
+        steps = nn.functional.pad(steps, (0, 0, 0, 1))
+        steps[-1, 0] = _ACTIVATION_LARGEST
+        return torch.ops.quantized.linear_dynamic(steps, self._packed, reduce_range=True)[:-1]
 
 
 def _pack(weight: Int8Weight) -> object:
@@ -197,7 +200,7 @@ def _activation_parameters(rows: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not rows.numel():
         return rows.new_ones(len(rows), 1, 1), rows.new_zeros(len(rows), 1, 1)
-    low, high = rows.flatten(1).aminmax(dim=1)
+    low, high = rows.amin((1, 2)), rows.amax((1, 2))
     low, high = low.double().clamp_max_(0), high.double().clamp_min_(0)
     scales = (high - low) / _ACTIVATION_LARGEST
     # Their reciprocals would not be finite in float32.

@@ -167,7 +167,7 @@ def _sample(line: JsonLine) -> Sample:
     if not isinstance(doc_id, int):
         raise line.wrong_type("doc_id", int)
     if not isinstance(arguments, dict) or not all(isinstance(each, dict) and each for each in arguments.values()):
-        raise line.wrong("'arguments' is not what lm-eval's --log_samples writes; use the file as lm-eval wrote it")
+        raise line.wrong("'arguments' is not what lm-eval's --log_samples writes")
     requests = tuple(tuple(each.values()) for each in arguments.values())
     responses, filtered = record.get("resps"), record.get("filtered_resps")
     if not isinstance(responses, list) or not isinstance(filtered, list) or len(responses) != len(requests):

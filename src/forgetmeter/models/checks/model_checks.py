@@ -26,7 +26,8 @@ def refuse_other_shapes(mismatched: Collection[Any], name: str) -> None:
     if mismatched:
         key, stored, wanted = sorted(mismatched)[0]
         raise UserError(
-            f"model '{name}': {key} is {list(stored)} in the checkpoint, but {list(wanted)} in its config.json"
+            f"model '{name}': {key} has the shape {list(stored)} in the checkpoint, but {list(wanted)} according to "
+            "its config.json; use the config.json that belongs to these weights"
         )
 
 

@@ -146,9 +146,9 @@ def _refuse_other_sizes(name: str, reader: GGUFReader, places: Mapping[str, str]
         parameter = None if is_merged else parameters.get(places[tensor.name])
         if parameter is not None and parameter.numel() != int(tensor.n_elements):
             raise UserError(
-                f"model '{name}': {tensor.name} is {[int(size) for size in reversed(tensor.shape)]} in the GGUF file, "
-                f"but {list(parameter.shape)} by its settings, as transformers reads them; use the checkpoint that it "
-                "was made from"
+                f"model '{name}': {tensor.name} has the shape {[int(size) for size in reversed(tensor.shape)]} in the "
+                f"GGUF file, but {list(parameter.shape)} according to the file's settings as transformers reads them; "
+                "use the checkpoint that the file was made from"
             )
 
 
@@ -158,7 +158,10 @@ def _places(name: str, reader: GGUFReader, model: PreTrainedModel) -> Mapping[st
     try:
         places: dict[str, str] = get_gguf_hf_weights_map(model, processor)
     except NotImplementedError as error:
-        raise UserError(f"model '{name}': transformers cannot read this GGUF ({one_line(error)})") from error
+        raise UserError(
+            f"model '{name}': transformers cannot read this GGUF file ({one_line(error)}); use the checkpoint that it "
+            "was made from"
+        ) from error
     return places
 
 

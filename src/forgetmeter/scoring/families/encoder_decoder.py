@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.errors import UserError
@@ -154,16 +155,40 @@ def run_encoder_decoder(model: PreTrainedModel, batch: Batch) -> Tensor:
     encoded = batch.encoded
     assert encoded is not None
     outputs = model.get_encoder()(input_ids=encoded.tokens, attention_mask=encoded.mask)
-    logits: Tensor = model(
-        # Not encoded again, but FSMT needs them to build its causal mask.
-        input_ids=encoded.tokens[encoded.rows],
-        # The encoder's own output type, because decoders with experts read extra fields.
-        encoder_outputs=type(outputs)(last_hidden_state=outputs.last_hidden_state[encoded.rows]),
-        attention_mask=encoded.mask[encoded.rows],
-        decoder_input_ids=batch.tokens,
-        use_cache=False,
-    ).logits
+    states = outputs.last_hidden_state
+    of_rows = states[encoded.rows]
+    with _projecting_once(model, states, of_rows, encoded.rows):
+        logits: Tensor = model(
+            # Not encoded again, but FSMT needs them to build its causal mask.
+            input_ids=encoded.tokens[encoded.rows],
+            # The encoder's own output type, because decoders with experts read extra fields.
+            encoder_outputs=type(outputs)(last_hidden_state=of_rows),
+            attention_mask=encoded.mask[encoded.rows],
+            decoder_input_ids=batch.tokens,
+            use_cache=False,
+        ).logits
     return logits
+
+
+@contextmanager
+def _projecting_once(model: PreTrainedModel, texts: Tensor, of_rows: Tensor, rows: Tensor) -> Iterator[None]:
+    """Have linear layers that read each row's text, ``texts[rows]``, read each text once: keys and values of it."""
+
+    def read_texts(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (texts, *inputs[1:]) if inputs and inputs[0] is of_rows else inputs
+
+    def repeat(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+        return outputs[rows] if inputs and inputs[0] is texts else outputs
+
+    # Others, such as dynamic int8, may not process positions independently.
+    linear = [each for each in model.modules() if type(each) is nn.Linear] if len(rows) > len(texts) else []
+    hooks = [each.register_forward_pre_hook(read_texts) for each in linear]
+    hooks += [each.register_forward_hook(repeat) for each in linear]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _groups(
