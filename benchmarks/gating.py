@@ -14,7 +14,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import mean
 
 import numpy as np
 from coverage import Setting, simulated
@@ -23,6 +22,7 @@ from scipy.stats import norm
 from forgetmeter.results.gate.answered import VariantAnswers, estimate
 from forgetmeter.results.gate.check import POWER, GateCheck, GateVerdict, Measured, judge, worst
 from forgetmeter.results.gate.resolution import CORRELATION, paired_changes
+from forgetmeter.runs.content.answers import Answers
 from forgetmeter.specs.condition import Condition, Quantity
 from forgetmeter.statistics.item_intervals import mean_interval, quantile_interval
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
@@ -85,6 +85,8 @@ OVER_RELATIONS = (
     (66, 0.02, 0.02),
 )
 """Numbers of relations, spreads of the forgotten share, and margins."""
+_EARLIER = 100
+"""Earlier runs, each of which gives a plan of its own."""
 
 
 def verdict(estimates: Sequence[Estimate], quantity: Quantity, limit: float, checks: int) -> GateVerdict:
@@ -206,35 +208,36 @@ def wrong(found: Sequence[Estimate | None], limit: float) -> str:
 
 def planned(runs: int) -> None:
     """Print how often a variant that loses nothing passes with the planned number of items."""
-    print("\n| flips | relations | margin | items by --plan | PASS | FAIL |\n|---:|---:|---:|---:|---:|---:|")
+    print("\n| flips | relations | margin | plans | their items | PASS | FAIL |\n|---:|---:|---:|---:|---:|---:|---:|")
     for flips, margin in PLANNED:
         items = Expected(flips).needed(margin, POWER)
         assert items is not None
         base = Setting(items, 0, 0.6, flips / 2 / 0.6, 0, flips / 2 / 0.4)
-        _print_planned(base, margin, runs)
+        _print_planned([base], margin, runs)
     for relations, spread, margin in OVER_RELATIONS:
         seen = Setting(40 * relations, relations, 0.6, 0.05 / 0.6, spread, 0.05 / 0.4)
-        items = Expected(0.1, _correlation(seen), (1,) * relations).needed(margin, POWER)
-        if items is None:
-            print(f"| 10% | {relations} | {100 * margin:g} pt | no number | | |")
-            continue
-        _print_planned(replace(seen, items=relations * math.ceil(items / relations)), margin, runs)
+        random = np.random.default_rng(1)
+        needed = [_after(simulated(seen, random), relations).needed(margin, POWER) for _ in range(_EARLIER)]
+        each = [math.ceil(items / relations) for items in needed if items is not None]
+        _print_planned([replace(seen, items=relations * number) for number in each], margin, runs)
 
 
-def _correlation(setting: Setting) -> float:
-    """Return the mean of what variants of an earlier run show, as ``gate --plan`` takes it."""
-    random = np.random.default_rng(1)
-    runs = [simulated(setting, random) for _ in range(25)]
-    found = [seen_correlation(paired_changes(each), each.relation) for each in runs]
-    return mean(each.shrunk(CORRELATION) for each in found if each is not None)
+def _after(earlier: Answers, relations: int) -> Expected:
+    """Return what ``gate --plan`` expects after an earlier run of one variant."""
+    seen = seen_correlation(paired_changes(earlier), earlier.relation)
+    assert seen is not None
+    return Expected(0.1, seen.shrunk(CORRELATION), (1,) * relations, seen.doubt(CORRELATION))
 
 
-def _print_planned(setting: Setting, margin: float, runs: int) -> None:
+def _print_planned(settings: Sequence[Setting], margin: float, runs: int) -> None:
     random = np.random.default_rng(0)
-    said = Counter(verdict(estimates(drawn(setting, random), "drop", 1), "drop", margin, 1) for _ in range(runs))
-    shares = [f"{said[each] / runs:.1%}" for each in ("PASS", "FAIL")]
+    drawn_from = (setting for setting in settings for _ in range(math.ceil(runs / len(settings))))
+    said = Counter(verdict(estimates(drawn(each, random), "drop", 1), "drop", margin, 1) for each in drawn_from)
+    shares = [f"{said[each] / said.total():.1%}" for each in ("PASS", "FAIL")]
+    setting, items = settings[0], sorted(each.items for each in settings)
     flips = setting.knows * setting.forgets + (1 - setting.knows) * setting.gains
-    about = f"{flips:.1%} | {setting.relations or '—'} | {100 * margin:g} pt | {setting.items:,}"
+    plans = f"{len(items) / _EARLIER:.0%}" if setting.relations else "—"
+    about = f"{flips:.1%} | {setting.relations or '—'} | {100 * margin:g} pt | {plans} | {items[len(items) // 2]:,}"
     print(f"| {about} | {' | '.join(shares)} |", flush=True)
 
 

@@ -49,7 +49,7 @@ def test_items_of_the_same_relation_are_alike() -> None:
     """The design effect grows with their number, so that a small margin may need more relations, not more items."""
     expected = Expected(0.1, 0.01, (11,) * 20)
     assert [expected.design_effect(items) for items in (20, 220, 2020)] == pytest.approx([1, 1.1, 2])
-    assert expected.needed(0.05, 0.8) == pytest.approx(489, abs=40)
+    assert expected.needed(0.05, 0.8) == pytest.approx(544, abs=40)
     assert expected.needed(0.01, 0.8) is None
     assert expected.power(0.02, 10**6) < 0.8
 
@@ -96,14 +96,23 @@ def test_the_seen_correlation_is_unbiased(alike, each) -> None:
 def test_the_variance_of_the_seen_correlation() -> None:
     random = np.random.default_rng(0)
     found = [seen_correlation(*changes(random, relations=20, each=10, alike=0.0)) for _ in range(500)]
-    assert np.var([each.value for each in found]) == pytest.approx(found[0].variance, rel=0.2)
+    assert np.var([each.value for each in found]) == pytest.approx(found[0].variance(0.0), rel=0.2)
+    assert found[0].variance(0.1) > found[0].variance(0.0)
 
 
 def test_what_few_items_show_is_drawn_towards_what_is_usual() -> None:
-    assert SeenCorrelation(0.1, 0.0).shrunk(0.01) == pytest.approx(0.1)
-    assert SeenCorrelation(0.1, 1.0).shrunk(0.01) == pytest.approx(0.01, abs=1e-4)
-    assert SeenCorrelation(0.03, 0.01**2).shrunk(0.01) == pytest.approx(0.02)
-    assert SeenCorrelation(-0.5, 0.01**2).shrunk(0.01) == 0.0
+    assert SeenCorrelation(0.1, 1000, 10**6).shrunk(0.01) == pytest.approx(0.1, abs=1e-3)
+    assert SeenCorrelation(0.1, 1000, 10**6).doubt(0.01) == pytest.approx(0, abs=1e-4)
+    assert SeenCorrelation(0.1, 2, 5).shrunk(0.01) == pytest.approx(0.01, abs=1e-4)
+    assert SeenCorrelation(0.1, 2, 5).doubt(0.01) == pytest.approx(0.01, abs=1e-4)
+    assert 0.01 < SeenCorrelation(0.03, 40, 20).shrunk(0.01) < 0.03
+    assert SeenCorrelation(-0.5, 40, 20).shrunk(0.01) == 0.0
+
+
+def test_doubt_about_the_correlation_asks_for_more_items() -> None:
+    sure, unsure = Expected(0.1, 0.01, (1,) * 20), Expected(0.1, 0.01, (1,) * 20, doubt=0.01)
+    assert sure.power(0.05, 500) > unsure.power(0.05, 500)
+    assert unsure.needed(0.05, 0.8) > sure.needed(0.05, 0.8)
 
 
 def test_no_correlation_is_seen_without_changes_or_relations() -> None:

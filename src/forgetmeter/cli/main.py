@@ -78,8 +78,13 @@ def main() -> None:
         _drop_output()
         code = 0
     except SystemExit as error:
-        _say(f"a plug-in or a library ended the command with sys.exit({error.code!r})")
-        code = _UNFINISHED
+        if isinstance(error.__context__, BrokenPipeError):
+            # As typer ends a command whose help or list was cut off.
+            _drop_output()
+            code = 0
+        else:
+            _say(f"a plug-in or a library ended the command with sys.exit({error.code!r})")
+            code = _UNFINISHED
     except Exception as error:  # noqa: BLE001 - a bug is raised again
         code = _say_other(error)
     _exit_at_once(code if isinstance(code, int) else 0)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 START: SpawnContext | ForkServerContext = get_context("spawn")
 """How processes are started: as new ones, since threads of this one do not survive a fork."""
 _PATIENCE = 10.0
+_LONGEST_WAIT = 3600.0
 """Seconds in which a process ends by itself."""
 
 
@@ -130,12 +131,13 @@ class _Pool:
                 connection.send_bytes(self._sent)
 
     def _patience(self) -> float | None:
-        """Return the seconds until a cell has taken too long, unless its worker is ending already."""
+        """Return the seconds until a cell may have taken too long, unless its worker is ending already."""
         left = min(
             (each.taken.left(self._time_limit) for each in self._workers.values() if each.overdue is None),
             default=math.inf,
         )
-        return max(0.0, left) if left < math.inf else None
+        # The system takes no timeouts of more than 24 days.
+        return min(max(0.0, left), _LONGEST_WAIT) if left < math.inf else None
 
     def _end_overdue(self) -> None:
         for worker in self._workers.values():

@@ -69,8 +69,9 @@ class RunStore:
         self.location = location
         try:
             self.folder = RunFolder(location)
-        except (ValueError, ImportError, OSError) as error:
-            raise UserError(f"the location '{location}' cannot be used: {error}") from error
+        except Exception as error:
+            # Each of fsspec's file systems raises its own.
+            raise UserError(f"the location '{location}' cannot be used: {one_line(error)}") from error
         self._intact = IntactFiles(self.folder, self._study)
         self._known: dict[str, Any] | None = None
         self._is_earlier = False

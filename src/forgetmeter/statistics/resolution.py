@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 from scipy.stats import chi2, norm, t
 
 from forgetmeter.statistics.paired import CONFIDENCE, paired_drop
@@ -18,8 +19,12 @@ from forgetmeter.statistics.strict import strict_drop
 
 _MOST = 10**9
 _ROUNDS = 4
-_SHARES = (np.arange(200) + 0.5) / 200
-"""Shares of the distribution over which powers are averaged."""
+_SHARES = (np.arange(50) + 0.5) / 50
+"""Shares of the distribution of variances over relations, over which powers are averaged."""
+_TOGETHER = 0.25
+"""Correlation of the drop with the width of its interval over relations (``benchmarks/gating.py``)."""
+_DOUBTS = norm.ppf((np.arange(9) + 0.5) / 9)
+"""The same for the correlation, in standard deviations."""
 
 
 def t_quantile(relations: float, confidence: float = CONFIDENCE) -> float:
@@ -35,11 +40,13 @@ class Expected:
         flips: Share of items whose correctness changes, either way.
         correlation: Correlation of the changes of two items of the same relation (intraclass correlation).
         sizes: Number of items of each relation, or a multiple of it; empty for intervals over items.
+        doubt: Standard deviation of the correlation, as far as it is known.
     """
 
     flips: float
     correlation: float = 0.0
     sizes: tuple[int, ...] = ()
+    doubt: float = 0.0
 
     @property
     def relations(self) -> int:
@@ -51,38 +58,47 @@ class Expected:
 
         Kish, Survey Sampling, 1965: it grows with the number of items in the relation of an average item.
         """
+        return 1 + self.correlation * self._companions(items)
+
+    def _companions(self, items: int) -> float:
+        """Return the number of other items in the relation of an average item."""
         if not self.sizes:
-            return 1.0
-        together = items * sum(size**2 for size in self.sizes) / sum(self.sizes) ** 2
-        return 1 + self.correlation * max(together - 1, 0.0)
+            return 0.0
+        return max(items * sum(size**2 for size in self.sizes) / sum(self.sizes) ** 2 - 1, 0.0)
 
     def half_width(self, items: int) -> float:
         """Return how far the 95% interval of the drop extends above zero, as that of a gate."""
         over_items = self._above(items, 0.0)
         if not self.sizes:
             return over_items
-        deviation = math.sqrt(self.design_effect(items) * self.flips / items)
-        return max(over_items, t_quantile(self.relations) * deviation)
+        over_relations = self._above_relations(items, np.zeros(1), np.full(1, self.design_effect(items)))
+        return max(over_items, float(over_relations[0]))
 
     def power(self, margin: float, items: int) -> float:
         """Return the probability that the whole 95% interval of the drop is within a margin."""
-        # The largest drop that passes over items, from whose own interval it follows.
+        # The largest drop that passes, from whose own interval it follows.
         largest = 0.0
         for _ in range(_ROUNDS):
             largest = margin - self._above(items, max(largest, 0.0))
-        deviation = math.sqrt(self.design_effect(items) * self.flips / items)
-        if not deviation:
+        if not self.flips:
             return float(largest >= 0)
-        # Less half an item, as the number of changes is an integer.
-        passing = np.full(1, largest - 0.5 / items)
+        passing, designs = np.full(1, largest), np.ones(1)
         if self.sizes:
-            # Over few relations, the width of the interval varies, too; the gate takes the wider of both intervals. As
-            # it adds the variances of two shares, both estimated, it passes about as rarely as one over a relation less
-            # (``benchmarks/gating.py``).
-            free = self.relations - 2
-            widths = deviation * np.sqrt(chi2.ppf(_SHARES, free) / free)
-            passing = np.minimum(passing, margin - t_quantile(free + 1) * widths - 1 / items)
-        return float(norm.cdf(passing / deviation).mean())
+            # The correlation is known only roughly, and over few relations, the width of the interval varies, too. As
+            # it combines two estimated shares, it varies about as with a relation less (``benchmarks/gating.py``).
+            alike = np.clip(self.correlation + self.doubt * _DOUBTS, 0, 1)[:, None]
+            designs, free = 1 + alike * self._companions(items), self.relations - 2
+            widened = designs * chi2.ppf(_SHARES, free) / free
+            over_relations = np.zeros_like(widened)
+            for _ in range(_ROUNDS):
+                over_relations = margin - self._above_relations(items, over_relations, widened)
+            # The gate takes the wider of both intervals.
+            passing = np.minimum(passing, over_relations)
+        # Less half an item, as the number of changes is an integer.
+        reached = (passing - 0.5 / items) / np.sqrt(designs * self.flips / items)
+        if self.sizes:
+            reached = (reached - _TOGETHER * norm.ppf(_SHARES)) / math.sqrt(1 - _TOGETHER**2)
+        return float(norm.cdf(reached).mean())
 
     def _above(self, items: int, drop: float) -> float:
         """Return how far an interval over items extends above the observed drop."""
@@ -91,6 +107,26 @@ class Expected:
         about = {"forgotten": forgotten, "gained": changed - forgotten, "items": items, "confidence": CONFIDENCE}
         both = (interval(**about) for interval in (paired_drop, strict_drop))
         return max(each.high - each.value for each in both)
+
+    def _above_relations(
+        self, items: int, drops: NDArray[np.float64], designs: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return how far intervals over relations extend above the observed drops, given their design effects.
+
+        They combine Korn and Graubard's limits of two shares of which each item has at most one
+        (``clustered_proportion.difference_interval``).
+        """
+        tail = (1 - CONFIDENCE) / 2
+        wider = t_quantile(self.relations) / norm.isf(tail)
+        # If hardly anything changes, relations seldom show how they differ: at least one item counts in each share.
+        fewest = 2 / self.flips if self.flips else items
+        effective = np.minimum(items, np.maximum(items / (designs * wider**2), fewest))
+        lost, won = (np.clip((self.flips + sign * drops) / 2, 0, self.flips) for sign in (1, -1))
+        above = betaincinv(lost * effective + 1, (1 - lost) * effective, 1 - tail) - lost
+        below = won - betaincinv(np.maximum(won * effective, 1e-9), (1 - won) * effective + 1, tail)
+        exclusive = np.sqrt(lost * won / ((1 - lost) * (1 - won)))
+        both: NDArray[np.float64] = np.sqrt(above**2 + below**2 + 2 * exclusive * above * below)
+        return both
 
     def needed(self, margin: float, power: float) -> int | None:
         """Return the smallest number of items with this probability; ``None`` if none below 10^9 has it.
@@ -114,11 +150,18 @@ class SeenCorrelation:
 
     Attributes:
         value: The ANOVA estimate, which can be below zero.
-        variance: Variance of the estimate if the true correlation is zero; it falls as relations have more items.
+        size: Average number of items of a relation.
+        relations: Number of relations.
     """
 
     value: float
-    variance: float
+    size: float
+    relations: int
+
+    def variance(self, correlation: float) -> float:
+        """Return the variance of the estimate, given the true correlation (Fisher, 1925); less with more items."""
+        each, spread = self.size, (1 - correlation) * (1 + (self.size - 1) * correlation)
+        return 2 * spread**2 / (each * (each - 1) * (self.relations - 1))
 
     def shrunk(self, expected: float) -> float:
         """Return it shrunk towards the expected value, by its variance; from 0 to 1.
@@ -126,8 +169,13 @@ class SeenCorrelation:
         Few items of each relation barely reveal a correlation of 0.01, which matters once many are asked. The prior
         standard deviation of a correlation is assumed to equal its expected value.
         """
-        weight = expected**2 / (expected**2 + self.variance)
+        weight = expected**2 / (expected**2 + self.variance(expected))
         return min(max(weight * self.value + (1 - weight) * expected, 0.0), 1.0)
+
+    def doubt(self, expected: float) -> float:
+        """Return the standard deviation that is left after ``shrunk``."""
+        variance = self.variance(expected)
+        return expected * math.sqrt(variance / (expected**2 + variance))
 
 
 def seen_correlation(changes: NDArray[np.float64], cluster: NDArray[np.int64]) -> SeenCorrelation | None:
@@ -141,7 +189,7 @@ def seen_correlation(changes: NDArray[np.float64], cluster: NDArray[np.int64]) -
         ``None`` if nothing changed, or no relation has two items.
     """
     between = total = 0.0
-    variance = math.inf
+    asked_of: list[tuple[float, int]] = []
     for each in changes:
         asked = (cluster >= 0) & ~np.isnan(each)
         mine, groups = each[asked], np.unique(cluster[asked], return_inverse=True)[1]
@@ -155,6 +203,6 @@ def seen_correlation(changes: NDArray[np.float64], cluster: NDArray[np.int64]) -
         size = (items - float((sizes**2).sum()) / items) / (relations - 1)
         between += among - within
         total += among + (size - 1) * within
-        # Variants change much the same items, so that all of them say hardly more than one.
-        variance = min(variance, 2 / (size * (size - 1) * (relations - 1)))
-    return SeenCorrelation(between / total, variance) if total > 0 else None
+        asked_of.append((size, relations))
+    # Variants change much the same items, so that all of them say hardly more than one.
+    return SeenCorrelation(between / total, *max(asked_of)) if total > 0 else None

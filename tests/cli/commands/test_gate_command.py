@@ -198,4 +198,4 @@ def test_a_dry_run_says_what_the_items_can_resolve(study) -> None:
         [quick_command(), "run", str(study), "--dry-run"], check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert "facts:templates=0  2,683  10.0%  ±2.3 points" in done.stdout
+    assert "facts:templates=0  2,683  10.0%  ±2.5 points" in done.stdout

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"num_experts_per_tok": 0}, "num_experts_per_tok is 0 but must be from 1 to 4, the number of experts"),
         ({"num_experts_per_tok": 5}, "num_experts_per_tok is 5 but must be from 1 to 4, the number of experts"),
         ({"num_experts_per_tok": -1}, "num_experts_per_tok is -1 but must be from 1 to 4"),
-        ({"num_local_experts": 0}, "is \\[4, 32, 48\\] in the checkpoint, but \\[0, 32, 48\\]"),
+        ({"num_local_experts": 0}, "has the shape \\[4, 32, 48\\] in the checkpoint, but \\[0, 32, 48\\]"),
         ({"sliding_window": 0}, "sliding_window is 0 but must be positive"),
         ({"sliding_window": -3}, "sliding_window is -3 but must be positive"),
         ({"rms_norm_eps": -1e-6}, "rms_norm_eps is -1e-06 but must not be negative"),

@@ -128,6 +128,8 @@ _SPECIAL: dict[str, dict[str, Any]] = {
         "axial_pos_shape": [8, 16],
         "axial_pos_embds_dim": [16, 16],
         "attn_layers": ["local", "lsh"],
+        "hash_seed": 0,
+        "num_buckets": 4,
     },
     "roc_bert": {"pronunciation_vocab_size": 8, "shape_vocab_size": 8},
     "rwkv": {"attention_hidden_size": 32},

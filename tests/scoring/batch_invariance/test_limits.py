@@ -101,3 +101,21 @@ def test_a_window_that_varies_by_layer_is_the_smallest() -> None:
     with pytest.raises(RuntimeError, match="per-layer"):
         _ = config.get_text_config().sliding_window
     assert window(SimpleNamespace(config=config)) == 256  # type: ignore[arg-type]
+
+
+def test_experts_with_a_fixed_capacity_read_each_text_alone() -> None:
+    """In NLLB-MoE, the tokens of a whole batch compete for it."""
+    configuration = CONFIGURATIONS["nllb-moe as encoder-decoder"]
+    loaded = Loaded(configuration.model(), make_bart_tokenizer(), "encoder-decoder", "nllb-moe")
+    assert Engine(loaded).sharing.batch > 0
+    changed = configuration.model()
+    changed.config.moe_eval_capacity_token_fraction = -1.0
+    assert Engine(Loaded(changed, make_bart_tokenizer(), "encoder-decoder", "nllb-moe")).sharing.level == "alone"
+
+
+@pytest.mark.parametrize("unset", ["hash_seed", "num_buckets"])
+def test_reformers_whose_long_texts_are_random_are_refused(unset: str) -> None:
+    model = CONFIGURATIONS["reformer as decoder"].model()
+    setattr(model.config, unset, None)
+    with pytest.raises(UserError, match=f"cannot be scored: without {unset} in its config.json"):
+        Engine(Loaded(model, make_tokenizer(), "decoder", "reformer"))

@@ -14,6 +14,7 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 from tiny_models import (
     make_bart,
     make_bart_tokenizer,
@@ -137,6 +138,16 @@ def test_an_encoder_decoder_writes_no_more_than_its_decoder_has_positions() -> N
 def test_an_answer_does_not_depend_on_its_batch(make: Any, batch_tokens: int) -> None:
     loaded, items = wrap(make(), make_tokenizer()), asked({"until": ["i"], "max_gen_toks": 10})
     assert ours(loaded, items, batch_tokens=batch_tokens) == ours(loaded, items)
+
+
+def test_contexts_of_equal_length_are_continued_alone_if_rows_mix() -> None:
+    """transformers' RWKV adds up the states of rows when it continues several at once."""
+    model = CONFIGURATIONS["rwkv as decoder"].model()
+    loaded, items = wrap(model, make_tokenizer()), asked({"until": [], "max_gen_toks": 6})
+    longest = max(len(item.asks.context) for item in items)
+    items = [item for item in items if len(item.asks.context) == longest] * 3
+    prepared = Engine(loaded).prepare(items)
+    assert {len(batch.contexts) for batch in prepared.contexts} == {1}
 
 
 @pytest.mark.parametrize("make", [make_llama, gpt2, mamba])

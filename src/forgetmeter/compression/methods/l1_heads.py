@@ -61,6 +61,12 @@ class L1Heads(Method):
                     f"{_described(attention)}; choose {_usable_scope(model)}"
                 )
                 return
+        if borrowing := _borrowing(model, matrices):
+            yield (
+                f"l1_heads removes the keys and values of a head, and {_described(borrowing)} uses those of another "
+                "layer, whose heads it would lose; choose another method"
+            )
+            return
         yield from _too_many(_groups(matrices), float(level or 0), options)
 
     def prepare(self, units: Sequence[Unit], options: Options, *, seed: int) -> AtLevel:  # noqa: ARG002
@@ -81,6 +87,19 @@ class L1Heads(Method):
         return at_level
 
 
+def _borrowing(model: Iterable[Matrix], matrices: Iterable[Matrix]) -> Attention | None:
+    """Return an attention of the same kind that has queries but uses another layer's keys and values, if any.
+
+    Which layer's cannot be seen from the weights.
+    """
+    kinds = {(matrix.stack, matrix.role.attention) for matrix in matrices}
+    for attention, parts in _by_attention(model).items():
+        missing = set(_missing(parts))
+        if (attention[0], attention[2]) in kinds and missing and not missing & {"query", "output"}:
+            return attention
+    return None
+
+
 def _missing(parts: Iterable[Matrix]) -> list[Part]:
     """Return the parts that an attention lacks: some layers use the keys and values of others."""
     found = {matrix.role.part for matrix in parts}
@@ -89,7 +108,10 @@ def _missing(parts: Iterable[Matrix]) -> list[Part]:
 
 def _usable_scope(model: Iterable[Matrix]) -> str:
     """Return a scope of attentions with all four parts and known heads: all, or the most consecutive layers."""
+    model = list(model)
     attentions = _by_attention(matrix for matrix in model if matrix.role.component == "attention")
+    if _borrowing(model, model):
+        return "another method"
     unusable = {
         layer
         for (_, layer, *_), parts in attentions.items()

@@ -166,8 +166,12 @@ def _resolution(task: TaskSummary, seen: Sequence[Answers], flips: float | None)
     expected = Expected(flips)
     if task.relations >= FEWEST_CLUSTERS:
         found = [seen_correlation(all_of, each.relation) for each, all_of in changes]
-        alike = [each.shrunk(CORRELATION) for each in found if each is not None]
-        expected = Expected(flips, float(np.mean(alike)) if alike else CORRELATION, task.sizes)
+        seen_of = [each for each in found if each is not None]
+        expected = Expected(flips, CORRELATION, task.sizes)
+        if seen_of:
+            alike = float(np.mean([each.shrunk(CORRELATION) for each in seen_of]))
+            doubt = float(np.mean([each.doubt(CORRELATION) for each in seen_of]))
+            expected = replace(expected, correlation=alike, doubt=doubt)
     return TaskResolution(task.task, (task.items,), expected, variants, task.available, task.sizes)
 
 

@@ -15,6 +15,8 @@ from forgetmeter.scoring.batch_invariance.limits import (
     UNKNOWN_LENGTH,
     Sharing,
     batch_independent_length,
+    shares_expert_capacity,
+    unset_hashing,
     unverified_window,
     window,
 )
@@ -68,17 +70,20 @@ def find_sharing(
     return rows.within(limit), texts.within(limit)
 
 
-def may_be_padded_left(loaded: Loaded, forward: Forward, *, longest: int) -> bool:
-    """Whether a decoder writes the same after contexts of different lengths, padded at the left, as after each alone.
+def find_context_sharing(loaded: Loaded, forward: Forward, *, longest: int) -> Sharing:
+    """Return what contexts may share that a decoder continues: a batch, padded at the left, or of equal lengths.
 
     Args:
         longest: Maximum number of tokens of a row.
     """
     model = loaded.model
     if model.device.type == "meta":
-        return True
+        return Sharing()
     with torch.inference_mode(), activations_not_quantized(model):
-        return _Trials(loaded, Trial(model, forward, padding=0), longest=longest).left_padding_holds()
+        trials = _Trials(loaded, Trial(model, forward, padding=0), longest=longest)
+        if trials.contexts_hold(longer_by=_LONGER_BY):
+            return Sharing()
+        return Sharing(0, 0) if trials.contexts_hold(longer_by=0) else Sharing(0, 0, 0)
 
 
 class _Trials:
@@ -117,6 +122,12 @@ class _Trials:
 
     def _refuse(self) -> None:
         """Reject a model that cannot be scored at all."""
+        if unset := unset_hashing(self._loaded.model):
+            raise UserError(
+                f"model '{self._loaded.name}' cannot be scored: without {' and '.join(unset)} in its config.json, "
+                "which tokens of a long text attend to one another is random, or depends on earlier texts; set what it "
+                "was trained with"
+            )
         name, tokens = self._loaded.name, self._draw(min(_LENGTH, self._longest))
         cut = max(1, len(tokens) - 4)
         changed = self._row((*tokens[:cut], *self._draw(len(tokens) - cut)))
@@ -149,7 +160,7 @@ class _Trials:
 
     def _plain(self, text: Callable[[Tokens], Text], longest: int) -> Sharing:
         """Return what texts made from up to ``longest`` tokens may share, without branches."""
-        if not self._is_exact:
+        if not self._is_exact or shares_expert_capacity(self._loaded.model):
             return Sharing(0, 0, 0)
         length = max(2, min(_LENGTH, longest - 3))
         longer = min(length + _LONGER_BY, longest)
@@ -185,13 +196,17 @@ class _Trials:
         first, second = ([Text(tokens, (), self._draw(branch), fork) for tokens, fork in watched] for _ in range(2))
         return self._trial.holds(first, second)
 
-    def left_padding_holds(self) -> bool:
-        """Whether contexts are continued the same next to a longer one as alone, whatever the other contains."""
+    def contexts_hold(self, *, longer_by: int) -> bool:
+        """Whether contexts are continued the same next to a longer one as alone, whatever the other contains.
+
+        Without ``longer_by``, all have the same length.
+        """
         length = min(_LENGTH, self._longest - _ANSWER - 1)
         if not self._is_exact or length < 2:
             return False
-        answer, watched = self._draw(_ANSWER), (self._draw(length), self._repeated(length - 1))
-        longer = min(length + _LONGER_BY, self._longest - _ANSWER)
+        shorter = length - 1 if longer_by else length
+        answer, watched = self._draw(_ANSWER), (self._draw(length), self._repeated(shorter))
+        longer = min(length + longer_by, self._longest - _ANSWER)
         try:
             first, second = (
                 self._trial.logits_along([*watched, self._draw(longer)], answer)[: len(watched)] for _ in range(2)

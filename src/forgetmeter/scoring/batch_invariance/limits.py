@@ -114,6 +114,19 @@ def batch_independent_length(model: PreTrainedModel) -> int:
     return min(map(int, lengths), default=UNKNOWN_LENGTH)
 
 
+def shares_expert_capacity(model: PreTrainedModel) -> bool:
+    """Whether experts take a fixed number of tokens of a whole batch, and drop the others (NLLB-MoE)."""
+    share = getattr(model.config.get_text_config(), "moe_eval_capacity_token_fraction", None)
+    return share is not None and not share > 0
+
+
+def unset_hashing(model: PreTrainedModel) -> list[str]:
+    """Return settings without which answers to long texts are random, or depend on the first of them (Reformer)."""
+    config = model.config.get_text_config()
+    hashes = "lsh" in (getattr(config, "attn_layers", None) or ())
+    return [key for key in ("hash_seed", "num_buckets") if hashes and getattr(config, key, None) is None]
+
+
 def _by_layer(config: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - of transformers
     """Return a configuration's settings, with those of single layers (NeoMME), where reading an attribute fails."""
     settings = config.to_dict()

@@ -15,7 +15,7 @@ from forgetmeter.models.loaded import Loaded
 from forgetmeter.records.generation import GeneratedText, Generation, before_ends
 from forgetmeter.records.item import Answer, Item
 from forgetmeter.scoring.asked import BEYOND_EMBEDDING, embedded_tokens, unsupported_reason
-from forgetmeter.scoring.batch_invariance.detection import find_sharing, may_be_padded_left
+from forgetmeter.scoring.batch_invariance.detection import find_context_sharing, find_sharing
 from forgetmeter.scoring.batch_invariance.limits import Sharing, max_length, window
 from forgetmeter.scoring.families.decoder import run_decoder
 from forgetmeter.scoring.families.encoder_decoder import run_encoder_decoder
@@ -71,8 +71,10 @@ class Writing:
             )
             return texts.within(replace(rows, lengths=texts.lengths))
         found, _ = find_sharing(self._loaded, run_decoder, longest=longest)
-        is_padded = found.lengths and may_be_padded_left(self._loaded, run_decoder, longest=longest)
-        return replace(found, lengths=min(found.lengths, window(self._model)) if is_padded else 0)
+        if not found.batch:
+            return found
+        found = found.within(find_context_sharing(self._loaded, run_decoder, longest=longest))
+        return replace(found, lengths=min(found.lengths, window(self._model)))
 
     def prepare(self, items: Sequence[Item]) -> Prepared:
         """Tokenize and batch items.
