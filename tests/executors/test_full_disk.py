@@ -55,7 +55,7 @@ class Filling(Progress):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_stops_a_run_that_goes_on_later(small_disk: Path, tmp_path: Path, workers: int) -> None:
     study, alone = STUDY | {"output": str(small_disk / "run")}, STUDY | {"output": str(tmp_path / "alone")}
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); once it can, the same"):
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); once it can, run the same"):
         run(study, workers=workers, progress=Filling(small_disk))
     assert list(small_disk.rglob(".tmp-*")) == []
     (small_disk / "other").unlink()

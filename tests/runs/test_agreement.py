@@ -224,6 +224,16 @@ def test_outcomes_of_other_items_do_not_count(full_run: str) -> None:
     assert done(full_run) == before - {(PRUNED, "piqa")}
 
 
+def test_outcomes_that_were_judged_otherwise_do_not_count(full_run: str) -> None:
+    before = done(full_run)
+    path = Path(full_run, "variants/id4/piqa.parquet")
+    edit_parquet(Path(full_run, "items/piqa.parquet"), lambda table: table, judging="a" * 64)
+    edit_parquet(path, lambda table: table, judging="a" * 64)
+    assert done(full_run) == before
+    edit_parquet(path, lambda table: table, judging="b" * 64)
+    assert done(full_run) == before - {(PRUNED, "piqa")}
+
+
 def test_items_of_another_task_or_with_other_content_are_not_stored(full_run: str) -> None:
     path = Path(full_run, "items/piqa.parquet")
     shutil.copy(Path(full_run, "items/lama/trex.parquet"), path)

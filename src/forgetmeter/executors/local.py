@@ -220,6 +220,7 @@ class _CellWork:
         facts = asked.facts(
             judgement,
             items_hash=self._items_hash(cell.task),
+            judging=self._judging(cell.task),
             calibration=self._calibration if needs_activations(cell.variant.recipe) else None,
             precision=work.evaluation.precision if is_stopped else None,
             is_timed=self._is_timed and read.is_timed,
@@ -249,6 +250,17 @@ class _CellWork:
         if self._work.store.read_items_hash(task) not in (None, self._hashes[task]):
             raise self._replaced(f"other items of task '{task}'")
         return self._hashes[task]
+
+    def _judging(self, task: str) -> str:
+        """Return the hash of how the answers are judged.
+
+        Raises:
+            UnwritableError: The items that are stored by now are judged in another way.
+        """
+        judging = self._work.tasks[task].description.judging
+        if self._work.store.read_judging(task) not in (None, judging):
+            raise self._replaced(f"another definition of task '{task}'")
+        return judging
 
     def _replaced(self, now: str) -> UnwritableError:
         return UnwritableError(

@@ -84,7 +84,10 @@ class IntactFiles:
         """Return whether each outcome is of a different one of the task's items, if these are stored."""
         items_path = layout.items_path(facts["task"])
         stored = self.items_facts(items_path)
-        if stored is not None and (facts.get("items_hash") or stored["items_hash"]) != stored["items_hash"]:
+        # Earlier versions noted neither.
+        if stored is not None and any(
+            facts.get(key) and stored.get(key) and facts[key] != stored[key] for key in ("items_hash", "judging")
+        ):
             return False
         known = None if stored is None else self._ids.get((items_path, stored["items_hash"]))
         with suppress(*UNREADABLE):

@@ -51,6 +51,8 @@ _DEFINITION = {
 """Facts of a task that decide how answers are judged, and what messages call them."""
 _START_ANEW = "choose another --out, or delete that run"
 _RECREATE = "delete it and run the study again, which recreates it"
+_RESTORE = f"restore it, or, unless methods were calibrated on a text, {_RECREATE}"
+"""For ``study.json``, which alone says on which text."""
 
 
 class UnwritableError(UserError):
@@ -201,7 +203,7 @@ class RunStore:
         version = study.get("schema_version")
         if not isinstance(version, int) or not _is_study(study):
             raise UserError(
-                f"'{self.location}/{layout.STUDY}' is not a forgetmeter study; if it was one, {_RECREATE}; else choose "
+                f"'{self.location}/{layout.STUDY}' is not a forgetmeter study; if it was one, {_RESTORE}; else choose "
                 "another --out"
             )
         if version > SCHEMA_VERSION:
@@ -212,7 +214,7 @@ class RunStore:
         if not is_consistent(study):
             raise UserError(
                 f"'{self.location}/{layout.STUDY}' was edited: its variants do not follow from its models, recipes and "
-                f"evaluation; restore it, or {_RECREATE}"
+                f"evaluation; {_RESTORE}"
             )
         if not has_digest(study):
             self._refuse_lowered_version()
@@ -278,6 +280,11 @@ class RunStore:
         """Return the hash of the items stored for a task; ``None`` if they are missing or damaged."""
         facts = self._intact.items_facts(layout.items_path(task))
         return None if facts is None else str(facts["items_hash"])
+
+    def read_judging(self, task: str) -> str | None:
+        """Return the hash of how a task's stored items are judged; ``None`` if it is not known."""
+        facts = self._intact.items_facts(layout.items_path(task))
+        return None if facts is None or not facts.get("judging") else str(facts["judging"])
 
     def write_outcomes(self, cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
         """Store a cell's outcomes, which makes it done, and remove an error stored for it.
@@ -460,7 +467,8 @@ class RunStore:
             raise self._damaged(path, f"it names '{model}' under '{recipe}', which {layout.STUDY} does not list")
 
     def _damaged(self, path: str, why: str = "truncated, or not written by forgetmeter") -> UserError:
-        return UserError(f"'{self.location}/{path}' is damaged ({why}); {_RECREATE}")
+        fix = _RESTORE if path == layout.STUDY else _RECREATE
+        return UserError(f"'{self.location}/{path}' is damaged ({why}); {fix}")
 
     def _write(self, path: str, content: bytes) -> None:
         with self._named_if_unwritable(path):

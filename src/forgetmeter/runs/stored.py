@@ -72,6 +72,7 @@ class CellFacts:
         cut: Number of items whose context was truncated.
         not_numbers: Number of items whose answers were not numbers.
         items_hash: Hash of the task's items.
+        judging: Hash of the task's metrics, filters and groups, by which the answers were judged.
         calibration: SHA-256 of the calibration text, with the settings by which sequences were drawn from it; ``None``
             if the recipe needs none.
         precision: If the cell stopped before the last item, because the drop was known to within plus or minus this.
@@ -92,6 +93,7 @@ class CellFacts:
     cut: int
     not_numbers: int
     items_hash: str | None
+    judging: str | None = None
     calibration: Mapping[str, str | int] | None = None
     precision: float | None = None
     prepare_seconds: float = 0.0

@@ -307,6 +307,17 @@ def test_tensors_aside_of_text_and_logits_are_ignored(llama_folder: Path, tmp_pa
     assert load(str(folder)).family == "decoder"
 
 
+def test_blocks_that_predict_further_tokens_are_left_aside(llama_folder: Path, tmp_path: Path) -> None:
+    """As in DeepSeek-V3 and GLM-4, where they follow the last block."""
+    blocks = json.loads((llama_folder / "config.json").read_text())["num_hidden_layers"]
+    more = {f"model.layers.{blocks}.{name}.weight": torch.ones(32) for name in ("eh_proj", "self_attn.q_proj")}
+    folder = changed(llama_folder, tmp_path / "more", lambda tensors: tensors | more)
+    assert "the checkpoint holds model.layers" in refused(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 1}))
+    assert load(str(folder)).family == "decoder"
+
+
 def test_a_tokenizer_of_another_model_is_refused(llama_folder: Path, tmp_path: Path) -> None:
     folder = changed(llama_folder, tmp_path / "more")
     tokenizer = json.loads((folder / "tokenizer.json").read_text())

@@ -203,6 +203,13 @@ def test_a_head_may_share_the_embedding_of_the_decoder_alone() -> None:
     assert head.tied_to == "decoder.bert.embeddings.word_embeddings.weight"
 
 
+def test_mobilebert_makes_queries_and_keys_from_a_bottleneck() -> None:
+    roles = {each.parameter: each.role for each in weight_map(CONFIGURATIONS["mobilebert as encoder"].model())}
+    layer = "mobilebert.encoder.layer.0"
+    assert roles[f"{layer}.bottleneck.attention.dense.weight"] == Role("attention", "latent", "self")
+    assert roles[f"{layer}.attention.output.dense.weight"] == Role("attention", "output", "self")
+
+
 def test_mobileberts_head_has_two_weights_that_it_multiplies_by_itself() -> None:
     model = CONFIGURATIONS["mobilebert as encoder"].model()
     head = {each.parameter: each for each in weight_map(model) if each.role == Role("head")}

@@ -46,6 +46,14 @@ _BESIDE_QUANTIZED = re.compile(
 )
 
 
+def _further_blocks(model: PreTrainedModel) -> re.Pattern[str] | None:
+    """Return what names the blocks after the last, if a configuration counts blocks that predict further tokens."""
+    config = model.config.get_text_config()
+    first, number = config.num_hidden_layers, getattr(config, "num_nextn_predict_layers", None) or 0
+    blocks = "|".join(str(first + each) for each in range(number))
+    return re.compile(rf"(.+\.)?layers\.({blocks})\.") if blocks else None
+
+
 def refuse_overflow(name: str, values: Tensor, before: Tensor | None = None) -> None:
     """Refuse a tensor that was cast to a dtype whose range it exceeds.
 
@@ -210,8 +218,10 @@ def refuse_unread_tensors(
     heads = _own_heads(model, placed)
     layers = {_unnumbered(path) for path in {*owners, *(path for path in modules if re.search(r"\.\d+(\.|$)", path))}}
 
+    further = _further_blocks(model)
+
     def matters(key: str) -> bool:
-        if key in recomputed:
+        if key in recomputed or (further and further.match(key)):
             return False
         if key in heads:
             return True

@@ -189,6 +189,9 @@ def role_inside_block(path: str, classes: Sequence[str]) -> Role | None:
     parent, last = _last_two(path)
     if component == "mixer":
         return Role("mixer")
+    if component == "attention" and path.startswith("bottleneck."):
+        # MobileBERT makes queries and keys from its output.
+        return Role("attention", "latent", kind)
     if component == "attention":
         return Role("attention", "indexer" if ".indexer." in f".{path}" else _ATTENTION.get(last), kind)
     if last in _EMBEDDING_IN_BLOCKS:
