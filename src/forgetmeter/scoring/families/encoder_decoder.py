@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +31,7 @@ from forgetmeter.scoring.batch_invariance.limits import Sharing, max_length
 from forgetmeter.scoring.families.blank_filling import blank_filling
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.rows.batch import Batch, TokenRow, make_batch
-from forgetmeter.scoring.rows.prefix_tree import WantedSequence, pack
+from forgetmeter.scoring.rows.prefix_tree import OVERHEAD, WantedSequence, pack
 from forgetmeter.scoring.tokens.answer_tokens import ClozeTokens, Tokens
 from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
 
@@ -193,25 +196,65 @@ def _projecting_once(model: PreTrainedModel, texts: Tensor, of_rows: Tensor, row
 
 def _groups(
     rows: Sequence[TokenRow], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
-) -> Iterator[list[TokenRow]]:
-    """Group rows by text length, longest first, within the token budget and what they may share."""
-    order = sorted(rows, key=lambda row: (-len(contexts[row.context]), row.context, -len(row.tokens)))
-    batch: list[TokenRow] = []
-    texts = longest_row = 0
-    for row in order:
-        # The first text of a batch is its longest, and rows of the same text are adjacent.
-        is_new = not batch or row.context != batch[-1].context
-        texts_then = texts + is_new
-        longest_then = max(longest_row, len(row.tokens))
-        longest_text = len(contexts[batch[0].context]) if batch else 0
-        if batch and not (
-            longest_text * texts_then + longest_then * (len(batch) + 1) <= batch_tokens
-            and sharing.allows(longest_then, min(len(row.tokens), *(len(other.tokens) for other in batch)))
-            and (not is_new or text_sharing.allows(longest_text, len(contexts[row.context])))
-        ):
-            yield batch
-            batch, texts_then, longest_then = [], 1, len(row.tokens)
-        batch.append(row)
-        texts, longest_row = texts_then, longest_then
-    if batch:
-        yield batch
+) -> list[list[TokenRow]]:
+    """Group rows within the token budget and what they may share: by the length of their texts, or of answers to them.
+
+    Of both orders, the one with less padding is chosen. Rows of the same text stay together.
+    """
+    longest: dict[int, int] = {}
+    for row in rows:
+        longest[row.context] = max(len(row.tokens), longest.get(row.context, 0))
+
+    def by_text(row: TokenRow) -> tuple[int, ...]:
+        return -len(contexts[row.context]), row.context, -len(row.tokens)
+
+    def by_answer(row: TokenRow) -> tuple[int, ...]:
+        return -longest[row.context], *by_text(row)
+
+    cuts = (
+        _least_padded(sorted(rows, key=order), contexts, batch_tokens, sharing, text_sharing)
+        for order in (by_text, by_answer)
+    )
+    return min(cuts, key=lambda cut: cut[0])[1]
+
+
+def _least_padded(
+    ordered: Sequence[TokenRow], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
+) -> tuple[float, list[list[TokenRow]]]:
+    """Cut rows into batches with the least padding, as ``group_rows`` does; return its cost with them."""
+    costs, starts = [0.0], [0]
+    for end in range(1, len(ordered) + 1):
+        found: set[int] = set()
+        row_lengths, text_lengths = _Extent(), _Extent()
+        least, first = math.inf, end - 1
+        for start in range(end - 1, -1, -1):
+            row = ordered[start]
+            found.add(row.context)
+            row_lengths.add(len(row.tokens))
+            text_lengths.add(len(contexts[row.context]))
+            positions = text_lengths.most * len(found) + row_lengths.most * (end - start)
+            if start < end - 1 and not (
+                positions <= batch_tokens
+                and sharing.allows(row_lengths.most, row_lengths.least)
+                and (len(found) == 1 or text_sharing.allows(text_lengths.most, text_lengths.least))
+            ):
+                break
+            cost = costs[start] + positions + batch_tokens * OVERHEAD
+            if cost < least:
+                least, first = cost, start
+        costs.append(least)
+        starts.append(first)
+    cuts = [len(ordered)]
+    while cuts[-1]:
+        cuts.append(starts[cuts[-1]])
+    return costs[-1], [list(ordered[start:end]) for start, end in pairwise(reversed(cuts))]
+
+
+class _Extent:
+    """The smallest and the largest of some lengths."""
+
+    def __init__(self) -> None:
+        self.least, self.most = sys.maxsize, 0
+
+    def add(self, length: int) -> None:
+        self.least, self.most = min(self.least, length), max(self.most, length)

@@ -19,7 +19,7 @@ LONGEST_ROW = 1024
 """Maximum number of tokens in a branched row."""
 _CHEAP = 256
 """Up to this length, attention is cheap compared with matrix products; longer rows must save more tokens."""
-_OVERHEAD = 1 / 32
+OVERHEAD = 1 / 32
 """Cost of another batch, as a share of the most tokens that one may have."""
 
 
@@ -86,7 +86,7 @@ def group_rows(rows: Sequence[TokenRow], *, batch_tokens: int, sharing: Sharing)
     """Group rows of similar length, longest first, into batches of at most ``batch_tokens`` tokens, padding included.
 
     Of all such groupings, the one with the least padding is chosen, where each batch counts as
-    ``batch_tokens * _OVERHEAD`` more tokens. A longer row gets its own batch. Branched rows are not mixed with others,
+    ``batch_tokens * OVERHEAD`` more tokens. A longer row gets its own batch. Branched rows are not mixed with others,
     which need no attention mask.
     """
     ordered = sorted(rows, key=lambda row: (row.branched, -len(row.tokens)))
@@ -99,7 +99,7 @@ def group_rows(rows: Sequence[TokenRow], *, batch_tokens: int, sharing: Sharing)
         while ends[first] < end:
             first += 1
         places = np.arange(first, end)
-        found = costs[first:end] + lengths[first:end] * (end - places) + batch_tokens * _OVERHEAD
+        found = costs[first:end] + lengths[first:end] * (end - places) + batch_tokens * OVERHEAD
         best = int(found.argmin())
         costs[end], starts[end] = found[best], first + best
     cuts = [len(ordered)]
