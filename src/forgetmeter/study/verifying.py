@@ -10,6 +10,7 @@ from pathlib import Path
 from forgetmeter.basics.plural import counted, listed
 from forgetmeter.errors import UserError, one_line
 from forgetmeter.executors.executor import Progress
+from forgetmeter.models.files.file_hash import hashing_anew
 from forgetmeter.models.location import locate
 from forgetmeter.report.report_checks import check_report
 from forgetmeter.results.checks.recomputed import number_problems
@@ -93,7 +94,8 @@ def verify(
     problems += wrong
     if not wrong:
         holds.append(f"the numbers of {counted(len(run.cells), 'cell')} follow from the answers")
-    changed, found, missing = _models(run)
+    with hashing_anew():
+        changed, found, missing = _models(run)
     problems += changed
     unchecked += missing.values()
     if found and not changed:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forgetmeter.models.files.file_hash import file_hash
+from forgetmeter.models.files.file_hash import file_hash, hashing_anew
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,6 @@ def test_an_intact_entry_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     known = file_hash(file)
     monkeypatch.setattr("forgetmeter.models.files.file_hash.sha256_of", lambda _: "read again")
     assert file_hash(file) == known
+    with hashing_anew():
+        assert file_hash(file) == "read again"
+    assert file_hash(file) == "read again"
