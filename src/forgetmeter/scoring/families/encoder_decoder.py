@@ -225,7 +225,7 @@ def _least_padded(
     costs, starts = [0.0], [0]
     for end in range(1, len(ordered) + 1):
         found: set[int] = set()
-        row_lengths, text_lengths = _Extent(), _Extent()
+        row_lengths, text_lengths = _LengthRange(), _LengthRange()
         least, first = math.inf, end - 1
         for start in range(end - 1, -1, -1):
             row = ordered[start]
@@ -250,7 +250,7 @@ def _least_padded(
     return costs[-1], [list(ordered[start:end]) for start, end in pairwise(reversed(cuts))]
 
 
-class _Extent:
+class _LengthRange:
     """The smallest and the largest of some lengths."""
 
     def __init__(self) -> None:
