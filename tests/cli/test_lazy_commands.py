@@ -31,6 +31,17 @@ def in_new_process(*arguments: str, expect: int = 0) -> subprocess.CompletedProc
     return done
 
 
+@pytest.mark.parametrize("arguments", [("list", "methods"), ("list", "scopes"), ("run", "--help")])
+def test_output_that_is_cut_off_is_no_error(arguments: tuple[str, ...]) -> None:
+    """As by `| head -1`."""
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
+
+
 def test_help_is_quick() -> None:
     """Measured in processor time, which other processes do not affect."""
     times = []
