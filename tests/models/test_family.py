@@ -74,7 +74,7 @@ def test_other_architectures_are_refused_with_the_known_ones(config: PreTrainedC
 
 
 def test_attention_that_needs_a_missing_kernel_is_refused() -> None:
-    with pytest.raises(UserError, match="'m' is of type 'mra', which computes its attention with a CUDA kernel"):
+    with pytest.raises(UserError, match="'m' is of type 'mra', which needs a CUDA kernel"):
         family_of(MraConfig(), "m")
 
 

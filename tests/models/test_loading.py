@@ -79,7 +79,9 @@ def test_mismatches_are_found_without_reading_weights(llama_folder: Path, tmp_pa
     open_checkpoint(str(llama_folder)).check()
     with pytest.raises(UserError, match="lacks 9 weights, such as model.layers.2"):
         changed(llama_folder, tmp_path / "more", num_hidden_layers=3).check()
-    with pytest.raises(UserError, match=r"down_proj\.weight is \[32, 48\] in the checkpoint, but \[32, 50\]"):
+    with pytest.raises(
+        UserError, match=r"down_proj\.weight has the shape \[32, 48\] in the checkpoint, but \[32, 50\]"
+    ):
         changed(llama_folder, tmp_path / "wide", intermediate_size=50).check()
     with pytest.raises(UserError, match="config.json cannot be used"):
         changed(llama_folder, tmp_path / "text", hidden_size="many").check()

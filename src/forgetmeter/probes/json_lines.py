@@ -115,9 +115,8 @@ def read_json_lines(path: Path, *, fix: str) -> Iterator[JsonLine]:
                 found = True
                 yield JsonLine(_parsed(line, index, path, fix), index, path, fix)
     except OSError as error:
-        raise UserError(
-            f"'{path}' cannot be read ({error.strerror or error}); check the file and its permissions"
-        ) from error
+        advice = fix if isinstance(error, FileNotFoundError) else "check the file and its permissions"
+        raise UserError(f"'{path}' cannot be read ({error.strerror or error}); {advice}") from error
     if not found:
         raise UserError(f"'{path}' is empty; {fix}")
 

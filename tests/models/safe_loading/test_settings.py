@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"architectures": 3}, "architectures is 3 but must be a list of names"),
         ({"architectures": [3]}, "architectures is \\[3\\] but must be a list of names"),
         ({"model_type": []}, "its config.json cannot be used"),
-        ({"vocab_size": 10}, "is \\[262, 32\\] in the checkpoint, but \\[10, 32\\]"),
+        ({"vocab_size": 10}, "has the shape \\[262, 32\\] in the checkpoint, but \\[10, 32\\]"),
     ],
 )
 @pytest.mark.timeout(20)
