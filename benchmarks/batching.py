@@ -59,7 +59,7 @@ def main() -> None:
     prepared: dict[str, list[Prepared]] = {}
     for name in (_FILLED, *_OVERHEADS):
         decoder.group_rows = filled_up if name == _FILLED else prefix_tree.group_rows
-        prefix_tree.OVERHEAD = _OVERHEADS.get(name, 0.0)
+        prefix_tree._OVERHEAD = _OVERHEADS.get(name, 0.0)
         prepared[name] = [engine.prepare_part(part) for part in parts]
     times: dict[str, list[float]] = {name: [] for name in prepared}
     # The first round warms up.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _OUT_OF_MEMORY = ("out of memory", "allocate memory", "unable to allocate")
 
@@ -34,6 +35,18 @@ def refuse(problems: Iterable[str]) -> None:
         raise UserError(found[0])
     if found:
         raise ManyUserError(found)
+
+
+@contextmanager
+def refusing_unreadable(what: str) -> Iterator[None]:
+    """Refuse a text file that cannot be read or is not UTF-8; ``what`` names it."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise UserError(f"{what} is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        why = error.strerror or one_line(error)
+        raise UserError(f"{what} cannot be read ({why}); check the file and its permissions") from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -142,28 +142,31 @@ def test_answers_with_the_calibration_of_a_replaced_run_are_not_taken_for_those_
     assert len(answers(str(output))) <= 1
 
 
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [({"prompt": "another number:"}, "other items"), ({"group": "another"}, "another definition")],
+)
 def test_answers_to_the_questions_of_a_replaced_run_are_not_taken_for_those_of_the_new(
-    facts: dict[str, Any], tmp_path: Path
+    facts: dict[str, Any], tmp_path: Path, changed: dict[str, str], what: str
 ) -> None:
     file, output = tmp_path / "questions.jsonl", Path(facts["output"])
 
-    def ask(text: str) -> None:
-        rows = [{"prompt": f"{text} {number}:", "choices": ["a", "b"], "answer": 0} for number in range(4)]
+    def ask(**others: str) -> None:
+        asked = {"prompt": "a number:", "choices": ["a", "b"], "answer": 0, "group": "one"} | others
+        rows = [asked | {"prompt": f"{number}, {asked['prompt']}"} for number in range(4)]
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
     def replaced() -> None:
         shutil.rmtree(output)
-        ask("another number")
+        ask(**changed)
         run(study)
         # What the second process has stored would be kept.
         for path in output.glob("variants/*/*.parquet"):
             path.unlink()
 
-    ask("a number")
+    ask()
     study = {**facts, "tasks": [f"file:{file}"], "recipes": ["baseline"]}
     study.pop("evaluation.limit")
-    with pytest.raises(
-        UserError, match="was replaced by another while this one went on: it now holds other items of task"
-    ):
+    with pytest.raises(UserError, match=f"was replaced by another while this one went on: it now holds {what} of task"):
         run(study, progress=WhileReading(replaced))
     assert run(study).computed == 1

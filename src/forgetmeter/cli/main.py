@@ -73,18 +73,14 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _say_interrupted()
         code = _INTERRUPTED
-    except BrokenPipeError:
-        # The reader, such as `head`, closed the pipe.
-        _drop_output()
-        code = 0
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):
-            # As typer ends a command whose help or list was cut off.
-            _drop_output()
-            code = 0
-        else:
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             _say(f"a plug-in or a library ended the command with sys.exit({error.code!r})")
             code = _UNFINISHED
+        else:
+            # The reader, such as `head`, closed the pipe; for some commands, typer has raised SystemExit.
+            _drop_output()
+            code = 0
     except Exception as error:  # noqa: BLE001 - a bug is raised again
         code = _say_other(error)
     _exit_at_once(code if isinstance(code, int) else 0)

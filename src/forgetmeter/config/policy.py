@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forgetmeter.basics.visible_text import visible_line
-from forgetmeter.errors import ManyUserError, UserError, refuse
+from forgetmeter.errors import ManyUserError, UserError, refuse, refusing_unreadable
 from forgetmeter.specs.budget import shortened
 from forgetmeter.specs.condition import EXTENTS, QUANTITIES, STATISTICS, Condition, Quantity, parse_limit
 from forgetmeter.specs.suggestion import unknown
@@ -67,19 +67,14 @@ def read_policy(path: Path) -> Policy:
         UserError: The file cannot be read.
         ManyUserError: The policy is not valid; each error has its line.
     """
-    try:
-        data = path.read_bytes()
+    with refusing_unreadable(f"policy file '{path}'"):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise UserError(f"policy file '{path}' does not exist; check the path") from None
+        except IsADirectoryError:
+            raise UserError(f"'{path}' is a folder, not a policy file") from None
         text = data.decode()
-    except FileNotFoundError:
-        raise UserError(f"policy file '{path}' does not exist; check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"'{path}' is a folder, not a policy file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"policy file '{path}' is not UTF-8; save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(
-            f"policy file '{path}' cannot be read ({error.strerror or error}); check the file and its permissions"
-        ) from None
     conditions = _Reader(read_yaml(text, path.name), path.name).conditions()
     return Policy(tuple(conditions), sha256(data).hexdigest())
 

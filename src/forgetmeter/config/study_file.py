@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from forgetmeter.config.entries import Candidates, candidates_of, recipes_of
 from forgetmeter.config.study import AUTO, MAX_SEED, CalibrationSettings, Device, DType, Evaluation, Study
 from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
-from forgetmeter.errors import ManyUserError, UserError
+from forgetmeter.errors import ManyUserError, UserError, refusing_unreadable
 from forgetmeter.probes.registry import canonical_name, declarations, find_task, is_declared
 from forgetmeter.specs.model_reference import FORMS, ModelReference, parse_model_reference
 from forgetmeter.specs.recipe import Recipe
@@ -207,19 +207,14 @@ def read_study_file(
         UserError: The file cannot be read.
         ManyUserError: The study is not valid; each error has its line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        hint = "check the path" if path.suffix in (".yaml", ".yml") else "a model is named with --model"
-        raise UserError(f"study file '{path}' does not exist; {hint}") from None
-    except IsADirectoryError:
-        raise UserError(f"'{path}' is a folder, not a study file; a model is named with --model") from None
-    except UnicodeDecodeError:
-        raise UserError(f"study file '{path}' is not UTF-8; save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(
-            f"study file '{path}' cannot be read ({error.strerror or error}); check the file and its permissions"
-        ) from None
+    with refusing_unreadable(f"study file '{path}'"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            hint = "check the path" if path.suffix in (".yaml", ".yml") else "a model is named with --model"
+            raise UserError(f"study file '{path}' does not exist; {hint}") from None
+        except IsADirectoryError:
+            raise UserError(f"'{path}' is a folder, not a study file; a model is named with --model") from None
     document = read_yaml(text, path.name)
     if not isinstance(document.data, dict):
         raise UserError(

@@ -84,7 +84,6 @@ class CellAnswers:
         judgement: Judgement,
         *,
         items_hash: str | None,
-        judging: str,
         calibration: Mapping[str, str | int] | None,
         precision: float | None,
         is_timed: bool,
@@ -95,7 +94,6 @@ class CellAnswers:
 
         Args:
             items_hash: Hash of the task's items.
-            judging: Hash of how the task's answers are judged.
             calibration: The calibration text, if the recipe needs one.
             precision: If asking stopped early, how precisely the drop had to be known.
             is_timed: Whether the time is that of all of the variant's computation.
@@ -118,7 +116,7 @@ class CellAnswers:
             cut=sum(part.cut for part in self._parts),
             not_numbers=not_numbers(self._answers)[0],
             items_hash=items_hash,
-            judging=judging,
+            judging=self._task.description.judging,
             calibration=calibration,
             precision=precision,
             prepare_seconds=self._prepare_seconds,

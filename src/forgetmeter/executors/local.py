@@ -220,53 +220,32 @@ class _CellWork:
         facts = asked.facts(
             judgement,
             items_hash=self._items_hash(cell.task),
-            judging=self._judging(cell.task),
             calibration=self._calibration if needs_activations(cell.variant.recipe) else None,
             precision=work.evaluation.precision if is_stopped else None,
             is_timed=self._is_timed and read.is_timed,
             matrices=self._matrices,
             computed_on=self._computed_on,
         )
+        document = asdict(facts)
+        if now := work.store.replaced_by(cell.task, document):
+            raise UnwritableError(
+                f"the run at '{work.store.location}' was replaced by another while this one went on: it now holds "
+                f"{now}; these answers were not stored; run the study again with another --out"
+            )
         if is_stopped and work.store.is_done(cell, precision=facts.precision):
             # In the meantime, another process has asked all items, or as many.
             self._progress.cell_kept(cell)
             return
         self._check_unchanged()
-        document = asdict(facts)
-        if facts.calibration is not None and not work.store.takes(document):
-            raise self._replaced("another calibration text")
         work.store.write_outcomes(cell, judgement.outcomes, document)
         self._store_noise(cell, judgement.outcomes)
         self._progress.cell_finished(cell, seconds=facts.seconds)
 
     def _items_hash(self, task: str) -> str:
-        """Return the hash of the items that were asked.
-
-        Raises:
-            UnwritableError: Other items are stored by now.
-        """
+        """Return the hash of the items that were asked."""
         if task not in self._hashes:
             self._hashes[task] = items_hash(valid_items(self._work.tasks[task]))
-        if self._work.store.read_items_hash(task) not in (None, self._hashes[task]):
-            raise self._replaced(f"other items of task '{task}'")
         return self._hashes[task]
-
-    def _judging(self, task: str) -> str:
-        """Return the hash of how the answers are judged.
-
-        Raises:
-            UnwritableError: The items that are stored by now are judged in another way.
-        """
-        judging = self._work.tasks[task].description.judging
-        if self._work.store.read_judging(task) not in (None, judging):
-            raise self._replaced(f"another definition of task '{task}'")
-        return judging
-
-    def _replaced(self, now: str) -> UnwritableError:
-        return UnwritableError(
-            f"the run at '{self._work.store.location}' was replaced by another while this one went on: it now holds "
-            f"{now}; these answers were not stored; run the study again with another --out"
-        )
 
     @property
     def _calibration(self) -> Mapping[str, str | int] | None:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 START: SpawnContext | ForkServerContext = get_context("spawn")
 """How processes are started: as new ones, since threads of this one do not survive a fork."""
 _PATIENCE = 10.0
-_LONGEST_WAIT = 3600.0
 """Seconds in which a process ends by itself."""
+_LONGEST_WAIT = 3600.0
+"""Seconds; the system takes no timeouts of more than 24 days."""
 
 
 class WorkersExecutor:
@@ -136,7 +137,6 @@ class _Pool:
             (each.taken.left(self._time_limit) for each in self._workers.values() if each.overdue is None),
             default=math.inf,
         )
-        # The system takes no timeouts of more than 24 days.
         return min(max(0.0, left), _LONGEST_WAIT) if left < math.inf else None
 
     def _end_overdue(self) -> None:

@@ -129,7 +129,6 @@ def _write_cell(store: RunStore, cell: Cell, one: ImportedVariant) -> None:
         "metrics": dict(judgement.metrics),
         "not_numbers": broken,
         "items_hash": store.read_items_hash(cell.task),
-        "judging": store.read_judging(cell.task),
     }
     store.write_outcomes(cell, judgement.outcomes, facts)
 

@@ -28,6 +28,8 @@ NOISE_FLOOR = "noise_floor"
 """Whether the baselines are scored twice; missing if they never were to be."""
 SHARED = "shared_questions"
 """Pairs of tasks that share many questions."""
+_QUESTIONS = {"items_hash": "other items", "judging": "another definition"}
+"""What of a task a cell's answers depend on, and what messages call another one."""
 _CONTENT = "model_content"
 """Hashes by model."""
 
@@ -49,6 +51,17 @@ def is_calibrated_alike(study: Mapping[str, Any], facts: Mapping[str, Any]) -> b
         return used is None
     settings = {key: value for key, value in own.items() if key in used and key != _DIGEST}
     return used.get(_DIGEST) in (own.get(_DIGEST) or {}).values() and settings.items() <= used.items()
+
+
+def other_questions(facts: Mapping[str, Any], items: Mapping[str, Any]) -> str | None:
+    """Return what a task has otherwise than when a cell was answered; ``None`` if nothing. Earlier versions do not say.
+
+    Args:
+        facts: The facts stored with the answers.
+        items: Those stored with the task's items.
+    """
+    noted = {key: (facts.get(key), items.get(key)) for key in _QUESTIONS}
+    return next((_QUESTIONS[key] for key, both in noted.items() if None not in both and both[0] != both[1]), None)
 
 
 def differences(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_named
 from forgetmeter.runs.filesystem import RunFolder
-from forgetmeter.runs.identity import has_digests, is_calibrated_alike
+from forgetmeter.runs.identity import has_digests, is_calibrated_alike, other_questions
 from forgetmeter.runs.record_json import carries_digest
 from forgetmeter.runs.tables.items_table import ITEMS_SCHEMA, stored_ids
 from forgetmeter.runs.tables.metadata import UNREADABLE, is_unchanged, read_facts
@@ -84,10 +84,7 @@ class IntactFiles:
         """Return whether each outcome is of a different one of the task's items, if these are stored."""
         items_path = layout.items_path(facts["task"])
         stored = self.items_facts(items_path)
-        # Earlier versions noted neither.
-        if stored is not None and any(
-            facts.get(key) and stored.get(key) and facts[key] != stored[key] for key in ("items_hash", "judging")
-        ):
+        if stored is not None and other_questions(facts, stored):
             return False
         known = None if stored is None else self._ids.get((items_path, stored["items_hash"]))
         with suppress(*UNREADABLE):

@@ -25,6 +25,7 @@ from forgetmeter.runs.identity import (
     has_digest,
     has_digests,
     is_calibrated_alike,
+    other_questions,
 )
 from forgetmeter.runs.intact import CELL, IntactFiles, first_digested
 from forgetmeter.runs.leaving_out import obsolete_files, without_failed
@@ -281,11 +282,6 @@ class RunStore:
         facts = self._intact.items_facts(layout.items_path(task))
         return None if facts is None else str(facts["items_hash"])
 
-    def read_judging(self, task: str) -> str | None:
-        """Return the hash of how a task's stored items are judged; ``None`` if it is not known."""
-        facts = self._intact.items_facts(layout.items_path(task))
-        return None if facts is None or not facts.get("judging") else str(facts["judging"])
-
     def write_outcomes(self, cell: Cell, outcomes: Sequence[Outcome], facts: Mapping[str, Any]) -> None:
         """Store a cell's outcomes, which makes it done, and remove an error stored for it.
 
@@ -297,9 +293,15 @@ class RunStore:
         self._write(path, outcomes_parquet(cell, outcomes, facts))
         self.folder.remove(layout.failure_path(cell.variant.id, cell.task))
 
-    def takes(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether answers with these facts may belong to the study that is stored now, if there is one."""
-        return not self.has_study() or is_calibrated_alike(self._read_document(), facts)
+    def replaced_by(self, task: str, facts: Mapping[str, Any]) -> str | None:
+        """Return what is stored by now that answers with these facts do not belong to; ``None`` if they do."""
+        items = self._intact.items_facts(layout.items_path(task))
+        if items is not None and (other := other_questions(facts, items)):
+            return f"{other} of task '{task}'"
+        is_calibrated = facts.get("calibration") is not None
+        if is_calibrated and self.has_study() and not is_calibrated_alike(self._read_document(), facts):
+            return "another calibration text"
+        return None
 
     def is_done(self, cell: Cell, *, precision: float | None = None) -> bool:
         """Return whether a cell's outcomes are stored and intact, and are of all items or precise enough.

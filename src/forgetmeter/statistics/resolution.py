@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 from scipy.stats import chi2, norm, t
 
 from forgetmeter.statistics.paired import CONFIDENCE, paired_drop
-from forgetmeter.statistics.strict import strict_drop
+from forgetmeter.statistics.strict import correlation_of_exclusive, limits_of_shares, strict_drop, together
 
 _MOST = 10**9
 _ROUNDS = 4
@@ -122,11 +121,9 @@ class Expected:
         fewest = 2 / self.flips if self.flips else items
         effective = np.minimum(items, np.maximum(items / (designs * wider**2), fewest))
         lost, won = (np.clip((self.flips + sign * drops) / 2, 0, self.flips) for sign in (1, -1))
-        above = betaincinv(lost * effective + 1, (1 - lost) * effective, 1 - tail) - lost
-        below = won - betaincinv(np.maximum(won * effective, 1e-9), (1 - won) * effective + 1, tail)
-        exclusive = np.sqrt(lost * won / ((1 - lost) * (1 - won)))
-        both: NDArray[np.float64] = np.sqrt(above**2 + below**2 + 2 * exclusive * above * below)
-        return both
+        _, highest = limits_of_shares(lost * effective, effective, tail)
+        lowest, _ = limits_of_shares(won * effective, effective, tail)
+        return together(highest - lost, won - lowest, correlation_of_exclusive(lost, won))
 
     def needed(self, margin: float, power: float) -> int | None:
         """Return the smallest number of items with this probability; ``None`` if none below 10^9 has it.

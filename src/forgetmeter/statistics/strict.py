@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import beta
 
 from forgetmeter.statistics.paired import Estimate
@@ -24,8 +26,17 @@ def share_limits(marked: float, items: float, tail: float) -> tuple[float, float
         items: Number of items.
         tail: From 0 to 0.5.
     """
-    low = float(beta.ppf(tail, marked, items - marked + 1)) if marked > 0 else 0.0
-    return low, float(beta.isf(tail, marked + 1, items - marked)) if marked < items else 1.0
+    low, high = limits_of_shares(np.asarray(marked), np.asarray(items), tail)
+    return float(low), float(high)
+
+
+def limits_of_shares(
+    marked: NDArray[np.float64], items: NDArray[np.float64], tail: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the same for many proportions, of any common shape."""
+    # Where a limit is 0 or 1, the distribution does not exist.
+    low = np.where(marked > 0, beta.ppf(tail, marked, items - marked + 1), 0.0)
+    return low, np.where(marked < items, beta.isf(tail, marked + 1, items - marked), 1.0)
 
 
 def difference_of(one: Estimate, other: Estimate, correlation: float) -> Estimate:
@@ -37,8 +48,8 @@ def difference_of(one: Estimate, other: Estimate, correlation: float) -> Estimat
     value = one.value - other.value
     return Estimate(
         value,
-        value - _together(one.value - one.low, other.high - other.value, correlation),
-        value + _together(one.high - one.value, other.value - other.low, correlation),
+        value - float(together(one.value - one.low, other.high - other.value, correlation)),
+        value + float(together(one.high - one.value, other.value - other.low, correlation)),
     )
 
 
@@ -57,9 +68,7 @@ def strict_drop(*, forgotten: float, gained: float, items: float, confidence: fl
     lost, won = forgotten / items, gained / items
     tail = (1 - confidence) / 2
     one, other = (Estimate(each / items, *share_limits(each, items, tail)) for each in (forgotten, gained))
-    # That of two exclusive events.
-    odds = lost * won / ((1 - lost) * (1 - won)) if lost < 1 and won < 1 else 0.0
-    found = difference_of(one, other, -math.sqrt(odds))
+    found = difference_of(one, other, float(correlation_of_exclusive(lost, won)))
     return Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0))
 
 
@@ -77,5 +86,15 @@ def strict_mean(usual: Estimate) -> Estimate:
     return Estimate(usual.value, usual.low, usual.value * math.exp((usual.high - usual.value) / usual.value))
 
 
-def _together(one: float, other: float, correlation: float) -> float:
-    return math.sqrt(max(one**2 + other**2 - 2 * correlation * one * other, 0.0))
+_Values = float | NDArray[np.float64]
+
+
+def together(one: _Values, other: _Values, correlation: _Values) -> NDArray[np.float64]:
+    """Return how far the interval of a difference extends, given the distances of two limits from their estimates."""
+    return np.sqrt(np.maximum(np.square(one) + np.square(other) - 2 * correlation * one * other, 0.0))
+
+
+def correlation_of_exclusive(one: _Values, other: _Values) -> NDArray[np.float64]:
+    """Return the correlation of two events that exclude each other, given their probabilities."""
+    room = np.asarray((1 - one) * (1 - other), dtype=np.float64)
+    return -np.sqrt(np.divide(one * other, room, out=np.zeros_like(room), where=room > 0))

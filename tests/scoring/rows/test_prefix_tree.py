@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, TokenRow
-from forgetmeter.scoring.rows.prefix_tree import OVERHEAD, Packed, WantedSequence, group_rows, pack
+from forgetmeter.scoring.rows.prefix_tree import _OVERHEAD, Packed, WantedSequence, group_rows, pack
 
 
 @st.composite
@@ -114,7 +114,7 @@ def test_no_other_batches_cost_less(shapes: list[tuple[int, bool]], mixed: int, 
 
     def cost(batches: list[list[TokenRow]]) -> float:
         padded = sum(len(batch) * max(len(row.tokens) for row in batch) for batch in batches)
-        return padded + len(batches) * 64 * OVERHEAD
+        return padded + len(batches) * 64 * _OVERHEAD
 
     def is_allowed(batch: list[TokenRow]) -> bool:
         longest = max(len(row.tokens) for row in batch)

@@ -136,13 +136,13 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
             arithmetic = "kernel" if kernel_available(weight.integers.device) else "simulated"
         self.arithmetic: Arithmetic = arithmetic
         self.rows_are_texts = False
-        self._packed = _pack(weight) if arithmetic == "kernel" else None
+        self._packed: object | None = None
         self._row_sums = weight.integers.sum(1, dtype=torch.float32)
 
     @property
     def simulated(self) -> bool:
         """Whether it computes without the kernel, on request or because the device has no kernel."""
-        return self._packed is None or self.weight.device.type != "cpu"
+        return self.arithmetic == "simulated" or self.weight.device.type != "cpu"
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to ``(..., input units)``; returns ``(..., output units)`` in the input's dtype."""
@@ -172,18 +172,20 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
         if torch.cpu._is_vnni_supported():
             # The same sums; without VNNI, it takes 30 times as long as the other kernel.
             return torch._int_mm(steps.to(torch.int8), self.weight.t()).to(torch.float32)
+        if self._packed is None:
+            self._packed = _pack(self.weight)
         # The additional position has the largest range, in which this kernel leaves integers as they are.
         steps = nn.functional.pad(steps, (0, 0, 0, 1))
         steps[-1, 0] = _ACTIVATION_LARGEST
         return torch.ops.quantized.linear_dynamic(steps, self._packed, reduce_range=True)[:-1]
 
 
-def _pack(weight: Int8Weight) -> object:
-    """Return the integers as the kernel wants them, with scales of 1."""
+def _pack(integers: Tensor) -> object:
+    """Return integers as the kernel wants them, with scales of 1."""
     with warnings.catch_warnings():
         # Quantized tensors are deprecated; this one lives only until the kernel has packed it.
         warnings.filterwarnings("ignore", message=r"(?s).*torch\.qint8.*deprecated")
-        quantized = torch._make_per_tensor_quantized_tensor(weight.integers, 1.0, 0)
+        quantized = torch._make_per_tensor_quantized_tensor(integers, 1.0, 0)
         return torch.ops.quantized.linear_prepack(quantized, None)
 
 

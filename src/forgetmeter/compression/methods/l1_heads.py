@@ -106,12 +106,11 @@ def _missing(parts: Iterable[Matrix]) -> list[Part]:
     return [part for part in ATTENTION_PARTS if part not in found]
 
 
-def _usable_scope(model: Iterable[Matrix]) -> str:
+def _usable_scope(model: Sequence[Matrix]) -> str:
     """Return a scope of attentions with all four parts and known heads: all, or the most consecutive layers."""
-    model = list(model)
-    attentions = _by_attention(matrix for matrix in model if matrix.role.component == "attention")
     if _borrowing(model, model):
         return "another method"
+    attentions = _by_attention(matrix for matrix in model if matrix.role.component == "attention")
     unusable = {
         layer
         for (_, layer, *_), parts in attentions.items()

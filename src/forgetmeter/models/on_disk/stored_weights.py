@@ -40,18 +40,11 @@ _ASIDE = re.compile(
     r"(^|\.)(pooler|classifier|score|seq_relationship|qa_outputs|(?!lm_)\w*head|\w*predictions?|"
     rf"\w*(projector|aligner|connector|resampler)|{_TOWERS})\."
 )
+_BLOCK = re.compile(r"(?:.+\.)?layers\.(\d+)\.")
 # Name endings of the tensors stored next to quantized weights, across formats.
 _BESIDE_QUANTIZED = re.compile(
     r"scale|zero|absmax|quant|pack|qweight|g_idx|bitmask|compress|blocks|codes|codebook|lut|SCB|nested|perm"
 )
-
-
-def _further_blocks(model: PreTrainedModel) -> re.Pattern[str] | None:
-    """Return what names the blocks after the last, if a configuration counts blocks that predict further tokens."""
-    config = model.config.get_text_config()
-    first, number = config.num_hidden_layers, getattr(config, "num_nextn_predict_layers", None) or 0
-    blocks = "|".join(str(first + each) for each in range(number))
-    return re.compile(rf"(.+\.)?layers\.({blocks})\.") if blocks else None
 
 
 def refuse_overflow(name: str, values: Tensor, before: Tensor | None = None) -> None:
@@ -221,7 +214,7 @@ def refuse_unread_tensors(
     further = _further_blocks(model)
 
     def matters(key: str) -> bool:
-        if key in recomputed or (further and further.match(key)):
+        if key in recomputed or ((block := _BLOCK.match(key)) and int(block[1]) in further):
             return False
         if key in heads:
             return True
@@ -236,6 +229,13 @@ def refuse_unread_tensors(
             "does not use, so it would load as a different model; use the checkpoint's own config.json, or the "
             "original, unquantized and merged checkpoint, or remove the tensors if they belong to another head"
         )
+
+
+def _further_blocks(model: PreTrainedModel) -> range:
+    """Return the numbers of the blocks after the last that predict further tokens, as a configuration counts them."""
+    config = model.config.get_text_config()
+    number = getattr(config, "num_nextn_predict_layers", None) or 0
+    return range(config.num_hidden_layers, config.num_hidden_layers + number) if number else range(0)
 
 
 def _own_heads(model: PreTrainedModel, placed: Iterable[PlacedTensor]) -> set[str]:

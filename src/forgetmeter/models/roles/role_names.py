@@ -189,15 +189,19 @@ def role_inside_block(path: str, classes: Sequence[str]) -> Role | None:
     parent, last = _last_two(path)
     if component == "mixer":
         return Role("mixer")
-    if component == "attention" and path.startswith("bottleneck."):
-        # MobileBERT makes queries and keys from its output.
-        return Role("attention", "latent", kind)
     if component == "attention":
-        return Role("attention", "indexer" if ".indexer." in f".{path}" else _ATTENTION.get(last), kind)
+        return Role("attention", _attention_part(path, last), kind)
     if last in _EMBEDDING_IN_BLOCKS:
         return Role("embedding")
     part = _FEED_FORWARD.get(last) or _FEED_FORWARD.get(f"{parent}.{last}")
     return Role("feed_forward", part) if part or component == "feed_forward" else None
+
+
+def _attention_part(path: str, last: str) -> Part | None:
+    if path.startswith("bottleneck."):
+        # MobileBERT makes queries and keys from its output.
+        return "latent"
+    return "indexer" if ".indexer." in f".{path}" else _ATTENTION.get(last)
 
 
 def _component_of(path: str, classes: Sequence[str]) -> tuple[Component | None, AttentionKind | None]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from forgetmeter.basics.visible_text import encodable
-from forgetmeter.errors import UserError, one_line
+from forgetmeter.errors import UserError, one_line, refusing_unreadable
 from forgetmeter.probes.json_lines import read_json_lines
 
 _MARKS = {",": "commas", "\t": "tabs"}
@@ -158,12 +158,8 @@ def read_rows(path: Path, *, limit: int | None = None) -> list[FileRow]:
         raise UserError(f"'{path}' must have one of these suffixes: {allowed}")
     if not path.is_file():
         raise UserError(f"'{path}' does not exist or is not a file")
-    try:
+    with refusing_unreadable(f"'{path}'"):
         rows = list(islice(reader(path), limit))
-    except UnicodeDecodeError:
-        raise UserError(f"'{path}' is not UTF-8; save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be read ({error.strerror or one_line(error)})") from error
     if not rows:
         raise UserError(f"'{path}' has no rows")
     return rows

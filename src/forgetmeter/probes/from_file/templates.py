@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from forgetmeter.errors import UserError, refuse
+from forgetmeter.errors import UserError, refuse, refusing_unreadable
 from forgetmeter.probes.by_relation import missing_templates
 from forgetmeter.probes.cloze import ANSWER, SUBJECT
 from forgetmeter.specs.suggestion import unknown
@@ -65,14 +65,13 @@ def read_template_file(path: Path) -> TemplateFile:
     Raises:
         UserError: It does not exist, or is not valid; each problem is reported with its line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"facts need templates, but '{path}' does not exist; create it, e.g. with {_EXAMPLE}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"'{path}' is not UTF-8; save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be read ({error.strerror or error})") from error
+    with refusing_unreadable(f"'{path}'"):
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise UserError(
+                f"facts need templates, but '{path}' does not exist; create it, e.g. with {_EXAMPLE}"
+            ) from None
     document = read_yaml(text, str(path))
     if not isinstance(document.data, dict):
         raise UserError(f"{path}:1: must be a mapping with {' and '.join(_KEYS)}, such as {_EXAMPLE}")

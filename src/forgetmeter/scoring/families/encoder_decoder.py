@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -31,7 +32,7 @@ from forgetmeter.scoring.batch_invariance.limits import Sharing, max_length
 from forgetmeter.scoring.families.blank_filling import blank_filling
 from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.rows.batch import Batch, TokenRow, make_batch
-from forgetmeter.scoring.rows.prefix_tree import OVERHEAD, WantedSequence, pack
+from forgetmeter.scoring.rows.prefix_tree import WantedSequence, least_padded, pack
 from forgetmeter.scoring.tokens.answer_tokens import ClozeTokens, Tokens
 from forgetmeter.scoring.tokens.tokenization import answer_token, tokenize_pairs
 
@@ -199,7 +200,7 @@ def _groups(
 ) -> list[list[TokenRow]]:
     """Group rows within the token budget and what they may share: by the length of their texts, or of answers to them.
 
-    Of both orders, the one with less padding is chosen. Rows of the same text stay together.
+    Of both orders, in which rows of the same text are adjacent, the one with less padding is chosen.
     """
     longest: dict[int, int] = {}
     for row in rows:
@@ -211,50 +212,41 @@ def _groups(
     def by_answer(row: TokenRow) -> tuple[int, ...]:
         return -longest[row.context], *by_text(row)
 
-    cuts = (
-        _least_padded(sorted(rows, key=order), contexts, batch_tokens, sharing, text_sharing)
-        for order in (by_text, by_answer)
-    )
-    return min(cuts, key=lambda cut: cut[0])[1]
+    found = []
+    for order in (by_text, by_answer):
+        ordered = sorted(rows, key=order)
+        positions = partial(_positions, ordered, contexts, batch_tokens, sharing, text_sharing)
+        cost, batches = least_padded(len(ordered), positions, batch_tokens=batch_tokens)
+        found.append((cost, [ordered[start:end] for start, end in batches]))
+    return min(found, key=lambda each: each[0])[1]
 
 
-def _least_padded(
-    ordered: Sequence[TokenRow], contexts: Sequence[Tokens], batch_tokens: int, sharing: Sharing, text_sharing: Sharing
-) -> tuple[float, list[list[TokenRow]]]:
-    """Cut rows into batches with the least padding, as ``group_rows`` does; return its cost with them."""
-    costs, starts = [0.0], [0]
-    for end in range(1, len(ordered) + 1):
-        found: set[int] = set()
-        row_lengths, text_lengths = _LengthRange(), _LengthRange()
-        least, first = math.inf, end - 1
-        for start in range(end - 1, -1, -1):
-            row = ordered[start]
-            found.add(row.context)
-            row_lengths.add(len(row.tokens))
-            text_lengths.add(len(contexts[row.context]))
-            positions = text_lengths.most * len(found) + row_lengths.most * (end - start)
-            if start < end - 1 and not (
-                positions <= batch_tokens
-                and sharing.allows(row_lengths.most, row_lengths.least)
-                and (len(found) == 1 or text_sharing.allows(text_lengths.most, text_lengths.least))
-            ):
-                break
-            cost = costs[start] + positions + batch_tokens * OVERHEAD
-            if cost < least:
-                least, first = cost, start
-        costs.append(least)
-        starts.append(first)
-    cuts = [len(ordered)]
-    while cuts[-1]:
-        cuts.append(starts[cuts[-1]])
-    return costs[-1], [list(ordered[start:end]) for start, end in pairwise(reversed(cuts))]
-
-
-class _LengthRange:
-    """The smallest and the largest of some lengths."""
-
-    def __init__(self) -> None:
-        self.least, self.most = sys.maxsize, 0
-
-    def add(self, length: int) -> None:
-        self.least, self.most = min(self.least, length), max(self.most, length)
+def _positions(
+    ordered: Sequence[TokenRow],
+    contexts: Sequence[Tokens],
+    batch_tokens: int,
+    sharing: Sharing,
+    text_sharing: Sharing,
+    end: int,
+) -> NDArray[np.int64]:
+    """Return the positions of the batches that may end at a place, as ``least_padded`` takes them."""
+    found: list[int] = []
+    texts: set[int] = set()
+    longest = longest_text = 0
+    shortest = shortest_text = sys.maxsize
+    for start in range(end - 1, -1, -1):
+        row, text = len(ordered[start].tokens), len(contexts[ordered[start].context])
+        texts.add(ordered[start].context)
+        longest, shortest = max(longest, row), min(shortest, row)
+        longest_text, shortest_text = max(longest_text, text), min(shortest_text, text)
+        size = longest_text * len(texts) + longest * (end - start)
+        is_allowed = (
+            size <= batch_tokens
+            and sharing.allows(longest, shortest)
+            and (len(texts) == 1 or text_sharing.allows(longest_text, shortest_text))
+        )
+        # A row that is too long has a batch of its own.
+        if found and not is_allowed:
+            break
+        found.append(size)
+    return np.array(found[::-1], dtype=np.int64)

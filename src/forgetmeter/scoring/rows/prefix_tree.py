@@ -6,11 +6,12 @@ ancestors, so each branch reads as if it were alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.rows.batch import ROOT, Reading, Spread, TokenRow
@@ -19,7 +20,7 @@ LONGEST_ROW = 1024
 """Maximum number of tokens in a branched row."""
 _CHEAP = 256
 """Up to this length, attention is cheap compared with matrix products; longer rows must save more tokens."""
-OVERHEAD = 1 / 32
+_OVERHEAD = 1 / 32
 """Cost of another batch, as a share of the most tokens that one may have."""
 
 
@@ -86,27 +87,53 @@ def group_rows(rows: Sequence[TokenRow], *, batch_tokens: int, sharing: Sharing)
     """Group rows of similar length, longest first, into batches of at most ``batch_tokens`` tokens, padding included.
 
     Of all such groupings, the one with the least padding is chosen, where each batch counts as
-    ``batch_tokens * OVERHEAD`` more tokens. A longer row gets its own batch. Branched rows are not mixed with others,
+    ``batch_tokens * _OVERHEAD`` more tokens. A longer row gets its own batch. Branched rows are not mixed with others,
     which need no attention mask.
     """
     ordered = sorted(rows, key=lambda row: (row.branched, -len(row.tokens)))
     lengths = np.array([len(row.tokens) for row in ordered], dtype=np.int64)
     ends = _ends(ordered, batch_tokens, sharing)
-    # By dynamic programming: the cost of the rows before each place, and where the last of their batches starts.
-    costs, starts = np.zeros(len(ordered) + 1), np.zeros(len(ordered) + 1, dtype=np.int64)
     first = 0
-    for end in range(1, len(ordered) + 1):
+
+    def positions(end: int) -> NDArray[np.int64]:
+        nonlocal first
         while ends[first] < end:
             first += 1
-        places = np.arange(first, end)
-        found = costs[first:end] + lengths[first:end] * (end - places) + batch_tokens * OVERHEAD
+        return lengths[first:end] * (end - np.arange(first, end))
+
+    _, batches = least_padded(len(ordered), positions, batch_tokens=batch_tokens)
+    for start, end in batches:
+        yield ordered[start:end]
+
+
+def least_padded(
+    rows: int, positions: Callable[[int], NDArray[np.int64]], *, batch_tokens: int
+) -> tuple[float, list[tuple[int, int]]]:
+    """Cut rows into batches that have the fewest positions together, by dynamic programming.
+
+    Each batch counts as ``batch_tokens * _OVERHEAD`` more.
+
+    Args:
+        rows: Number of rows, in the order of the batches.
+        positions: Returns, for a place at which a batch may end, called for each in order, the positions of all batches
+            that may end there, one for each number of rows from the most to 1.
+        batch_tokens: Maximum number of tokens per batch.
+
+    Returns:
+        The number of positions, and where each batch starts and ends.
+    """
+    # The cost of the rows before each place, and where the last of their batches starts.
+    costs, starts = np.zeros(rows + 1), np.zeros(rows + 1, dtype=np.int64)
+    for end in range(1, rows + 1):
+        last = positions(end)
+        first = end - len(last)
+        found = costs[first:end] + last + batch_tokens * _OVERHEAD
         best = int(found.argmin())
         costs[end], starts[end] = found[best], first + best
-    cuts = [len(ordered)]
+    cuts = [rows]
     while cuts[-1]:
         cuts.append(int(starts[cuts[-1]]))
-    for start, end in pairwise(reversed(cuts)):
-        yield ordered[start:end]
+    return float(costs[-1]), list(pairwise(reversed(cuts)))
 
 
 def _ends(ordered: Sequence[TokenRow], batch_tokens: int, sharing: Sharing) -> list[int]:
