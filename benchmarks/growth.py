@@ -124,6 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="only those that vary one of these")
     names = parser.parse_args().names
+    if unknown := set(names) - {growth.by for growth in GROWTHS}:
+        parser.error(f"nothing varies {', '.join(sorted(unknown))}")
     print("| | varied | from | to | seconds | exponent | MB | exponent |\n|:---|:---|---:|---:|---:|---:|---:|---:|")
     for growth in GROWTHS:
         if names and growth.by not in names:
