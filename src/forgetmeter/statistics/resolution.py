@@ -22,8 +22,10 @@ _SHARES = (np.arange(50) + 0.5) / 50
 """Shares of the distribution of variances over relations, over which powers are averaged."""
 _TOGETHER = 0.25
 """Correlation of the drop with the width of its interval over relations (``benchmarks/gating.py``)."""
+_FREE, _WIDER = 0.7, 1.6
+"""Degrees of freedom of the width for each relation but one, and how much wider than expected it is on average."""
 _DOUBTS = norm.ppf((np.arange(9) + 0.5) / 9)
-"""The same for the correlation, in standard deviations."""
+"""The same as ``_SHARES`` for the correlation, in standard deviations."""
 
 
 def t_quantile(relations: float, confidence: float = CONFIDENCE) -> float:
@@ -84,10 +86,10 @@ class Expected:
         passing, designs = np.full(1, largest), np.ones(1)
         if self.sizes:
             # The correlation is known only roughly, and over few relations, the width of the interval varies, too. As
-            # it combines two estimated shares, it varies about as with a relation less (``benchmarks/gating.py``).
+            # it combines two estimated shares, it is wider and varies more than that of one (``benchmarks/gating.py``).
             alike = np.clip(self.correlation + self.doubt * _DOUBTS, 0, 1)[:, None]
-            designs, free = 1 + alike * self._companions(items), self.relations - 2
-            widened = designs * chi2.ppf(_SHARES, free) / free
+            designs, free = 1 + alike * self._companions(items), _FREE * (self.relations - 1)
+            widened = designs * (1 + _WIDER / self.relations**1.5) ** 2 * chi2.ppf(_SHARES, free) / free
             over_relations = np.zeros_like(widened)
             for _ in range(_ROUNDS):
                 over_relations = margin - self._above_relations(items, over_relations, widened)
