@@ -71,10 +71,13 @@ def test_packed_integers_are_read_back(folder, text, recipe, tmp_path) -> None:
         torch.testing.assert_close(values, expected[name], rtol=2**-8, atol=0)
 
 
-@pytest.mark.parametrize("options", ["symmetric=false", "act_order=true:group_size=16"])
-def test_what_cannot_be_packed_is_refused(folder, text, options, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [("symmetric=false", "zero points"), ("act_order=true:group_size=16", "groups of input units that are not neighb")],
+)
+def test_what_compressed_tensors_cannot_hold_is_refused(folder, text, options, what, tmp_path) -> None:
     recipe = f"gptq:overall:4:{options}"
-    with pytest.raises(UserError, match=f"supports other options only, not '{recipe}'; choose --format dense"):
+    with pytest.raises(UserError, match=f"cannot store '{recipe}', which has {what}.*; choose --format gptq or"):
         compress_checkpoint(str(folder), recipe, tmp_path / "out", calibration=text, format="compressed-tensors")
 
 

@@ -63,7 +63,7 @@ def test_recipes_that_do_not_fit(checkpoint: Save, tmp_path: Path, recipe: str, 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"format": "gguf"}, "--format: unknown format 'gguf' (allowed: dense, compressed-tensors)"),
+        ({"format": "gguf"}, "--format: unknown format 'gguf' (allowed: dense, compressed-tensors, gptq)"),
         ({"dtype": "int8"}, "--dtype: unknown dtype 'int8'"),
         ({"max_shard_size": "5 gigabytes"}, "--max-shard-size: '5 gigabytes' is not a valid size"),
         ({"max_shard_size": "0MB"}, "--max-shard-size: '0MB' is not a valid size"),

@@ -22,6 +22,7 @@ from forgetmeter.checkpoints.output_folder import all_or_nothing, check_apart, c
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import (
     DEFAULT_SHARD_SIZE,
+    FORMATS,
     CompressionRequest,
     known_dtype,
     known_format,
@@ -79,7 +80,7 @@ def compress_checkpoint(
             ``standard:FAMILY``.
         recipe: The recipe, as a value or as text.
         out: Output folder; must be empty or not exist.
-        format: ``dense`` for plain tensors, or ``compressed-tensors``.
+        format: ``dense`` for plain tensors, ``compressed-tensors``, or ``gptq`` for the layout of GPTQModel.
         dtype: Dtype to cast floating-point weights to before compression.
         max_shard_size: Size limit of the tensors per file, such as ``5GB``.
         seed: Seed for random methods.
@@ -246,12 +247,14 @@ def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
         yield "The head shared the weights of the embedding; now it has its own, which are stored as well."
     if request.format == "dense":
         if "quantizes" in effects:
-            as_integers = replace(request, format="compressed-tensors")
-            can_pack = next(format_problems(as_integers, source.checkpoint.skeleton), None) is None
-            instead = "; --format compressed-tensors stores the integers" if can_pack else ""
+            packed = (replace(request, format=each) for each in FORMATS if each != "dense")
+            can = [each.format for each in packed if not any(format_problems(each, source.checkpoint.skeleton))]
+            instead = f"; --format {can[0]} stores the integers" if can else ""
             yield f"Low-bit weights are stored dequantized and take as many bytes as before{instead}."
         elif "zeroes" in effects:
             yield "Zeros are stored as floating-point numbers and take as many bytes as before."
+    elif request.format == "gptq":
+        yield "Layout gptq, as of GPTQModel, whose readers round the scales to 16 bits in a 16-bit model."
     else:
         yield (
             "Layout pack-quantized: from_pretrained reads it if compressed-tensors is installed. In a 16-bit model, "

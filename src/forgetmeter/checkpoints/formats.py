@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from itertools import islice
+from math import lcm
 
 import torch
 from torch import nn
@@ -11,14 +13,17 @@ from transformers import PreTrainedModel
 
 from forgetmeter.basics.plural import joined, listed
 from forgetmeter.checkpoints.request import CompressionRequest
-from forgetmeter.checkpoints.storage import DenseStorage, PackQuantizedStorage, Storage
+from forgetmeter.checkpoints.storage import PACKED, WORD_BITS, DenseStorage, Storage
 from forgetmeter.compression.applying.recipe_problems import scope_by_name
 from forgetmeter.compression.registry import load_method, packing_methods
 from forgetmeter.compression.surgery.untying import stays_tied
 from forgetmeter.models.roles.weight_map import weight_map
+from forgetmeter.models.unpacking.gptq import GPTQ_BITS
 from forgetmeter.specs.method import Packing
 from forgetmeter.specs.recipe import Recipe, Step
 from forgetmeter.specs.role import Matrix
+
+_READERS = {"compressed-tensors": "compressed-tensors", "gptq": "GPTQModel"}
 
 
 def storage_for(request: CompressionRequest, matrices: Sequence[Matrix]) -> Storage:
@@ -27,7 +32,7 @@ def storage_for(request: CompressionRequest, matrices: Sequence[Matrix]) -> Stor
         return DenseStorage()
     found = ((step, packing_of(step)) for step in quantizing(request.recipe))
     steps = [(step, packing) for step, packing in found if packing is not None]
-    return PackQuantizedStorage(
+    return PACKED[request.format](
         steps, {matrix.parameter for step, _ in steps for matrix in step.scope.select(matrices)}
     )
 
@@ -36,16 +41,13 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
     """Yield one sentence per reason why a recipe's result cannot be stored in the requested format."""
     if request.format == "dense":
         return
-    matrices = weight_map(model)
+    matrices, option = weight_map(model), f"--format {request.format}"
     yield from _reader_problems(request, model, matrices)
     steps = quantizing(request.recipe)
     if not steps:
         zeroes = any(load_method(step.method).declaration.effect == "zeroes" for step in request.recipe.steps)
-        why = " (current releases of compressed-tensors do not compress zeros)" if zeroes else ""
-        yield (
-            f"--format compressed-tensors stores low-bit weights, and '{request.recipe}' produces none{why}; choose "
-            "--format dense"
-        )
+        why = f" (current releases of {_READERS[request.format]} do not compress zeros)" if zeroes else ""
+        yield f"{option} stores low-bit weights, and '{request.recipe}' produces none{why}; choose --format dense"
     for step in steps:
         selected = step.scope.select(matrices)
         others = dict.fromkeys(matrix.parameter for matrix in selected if matrix.form != "linear")
@@ -54,10 +56,14 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
             by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in others])
             are = "is not the weight of one" if len(others) == 1 else "are not weights of such"
             yield (
-                f"--format compressed-tensors supports linear layers only, and {listed(list(others), 1)} {are}; choose "
+                f"{option} supports linear layers only, and {listed(list(others), 1)} {are}; choose "
                 f"--format dense, or {by_name or 'a scope without it'}"
             )
-    yield from _quantization_problems(steps, matrices)
+    problem = next(_quantization_problems(request, steps, matrices), None)
+    if problem is not None:
+        yield problem
+    elif steps and request.format == "gptq":
+        yield from islice(_gptq_problems(request, steps, matrices, model), 1)
 
 
 def kernel_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -81,13 +87,13 @@ def _reader_problems(request: CompressionRequest, model: PreTrainedModel, matric
     own = next((name for name, module in packed.items() if type(module) is not nn.Linear), None)
     if own is not None or not _can_be_without_weights(model, packed):
         yield (
-            f"--format compressed-tensors is not supported for models of type {model.config.model_type}: their code "
+            f"--format {request.format} is not supported for models of type {model.config.model_type}: their code "
             "in transformers accesses weights that would be packed; choose --format dense"
         )
     for matrix in matrices:
         if matrix.tied_to is not None and request.recipe.selects(matrix) and stays_tied(model, matrix):
             yield (
-                f"--format compressed-tensors cannot hold {matrix.parameter}: the configuration also ties other "
+                f"--format {request.format} cannot hold {matrix.parameter}: the configuration also ties other "
                 "weights, so it keeps tying, and transformers expects a plain tensor; choose --format dense"
             )
 
@@ -106,21 +112,70 @@ def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bo
     return True
 
 
-def _quantization_problems(steps: Sequence[Step], matrices: Sequence[Matrix]) -> Iterator[str]:
-    foreign = next((step for step in steps if packing_of(step) is None), None)
-    if foreign is not None:
-        methods = list(packing_methods())
-        supported = "other options" if foreign.method in methods else joined(methods)
-        yield f"--format compressed-tensors supports {supported} only, not '{foreign}'; choose --format dense"
+def _quantization_problems(
+    request: CompressionRequest, steps: Sequence[Step], matrices: Sequence[Matrix]
+) -> Iterator[str]:
+    option = f"--format {request.format}"
+    for step in steps:
+        packing = packing_of(step)
+        if packing is None:
+            methods = list(packing_methods())
+            supported = "other options" if step.method in methods else joined(methods)
+            yield f"{option} supports {supported} only, not '{step}'; choose --format dense"
+        elif request.format == "compressed-tensors" and (packing.has_zero_points or packing.is_ordered):
+            what = "groups of input units that are not neighbours" if packing.is_ordered else "zero points"
+            yield f"{option} cannot store '{step}', which has {what}; choose --format gptq or --format dense"
     for step in steps:
         chosen = {matrix.parameter for matrix in step.scope.select(matrices)}
         left = next((m for m in matrices if m.parameter in chosen and not step.scope.selects(m)), None)
         if left is not None:
             yield (
-                f"--format compressed-tensors stores whole layers, and '{step}' quantizes only part of "
+                f"{option} stores whole layers, and '{step}' quantizes only part of "
                 f"{left.parameter}; choose a scope with all of it, or --format dense"
             )
+
+
+def _gptq_problems(
+    request: CompressionRequest, steps: Sequence[Step], matrices: Sequence[Matrix], model: PreTrainedModel
+) -> Iterator[str]:
+    """Report what GPTQ's layout cannot hold: it has one setting for all linear layers of the blocks."""
+    packings = {packing for step in steps if (packing := packing_of(step)) is not None}
+    instead = "--format compressed-tensors" if not any(each.has_zero_points for each in packings) else "--format dense"
+    if len(packings) > 1:
+        yield (
+            "--format gptq has the same bits, group size and zero points for all layers, and "
+            f"'{request.recipe}' has not; choose {instead}"
+        )
+        return
+    for packing in packings:
+        if packing.bits not in GPTQ_BITS:
+            yield f"--format gptq stores {joined(map(str, GPTQ_BITS))} bits, not {packing.bits}; choose {instead}"
             return
+    chosen = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
+    outside = next((matrix for matrix in chosen if matrix.block is None), None)
+    if outside is not None:
+        yield f"--format gptq stores layers of blocks, and {outside.parameter} is not part of any; choose overall"
+    together = lcm(WORD_BITS, *(packing.bits for packing in packings)) // next(iter(packings)).bits
+    uneven = next((matrix for matrix in chosen if any(size % together for size in matrix_shape(model, matrix))), None)
+    if uneven is not None:
+        yield (
+            f"--format gptq stores {together} weights together, and the shape of {uneven.parameter}, "
+            f"{list(matrix_shape(model, uneven))}, is not a multiple of that; choose {instead}"
+        )
+    packed, lists = {matrix.parameter for matrix in chosen}, {matrix.block[0] for matrix in matrices if matrix.block}
+    for name, module in model.named_modules():
+        in_blocks = name.startswith(tuple(f"{path}." for path in lists))
+        if in_blocks and type(module) is nn.Linear and f"{name}.weight" not in packed:
+            yield (
+                f"readers of --format gptq expect all linear layers of the blocks to be quantized, and "
+                f"'{request.recipe}' leaves {name} as it is; choose the scope overall, or {instead}"
+            )
+            return
+
+
+def matrix_shape(model: PreTrainedModel, matrix: Matrix) -> tuple[int, ...]:
+    """Return the shape of a matrix's parameter."""
+    return tuple(model.get_parameter(matrix.parameter).shape)
 
 
 def quantizing(recipe: Recipe) -> list[Step]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from forgetmeter.checkpoints.in_memory import computing_dtype
 from forgetmeter.checkpoints.outputs import Output, plan_outputs
 from forgetmeter.checkpoints.request import DEFAULT_SHARD_SIZE, FORMATS, CompressionRequest, Format, size_in_bytes
 from forgetmeter.checkpoints.source import StoredModel, open_source, stored_model
-from forgetmeter.checkpoints.storage import packed_sizes
+from forgetmeter.checkpoints.storage import PACKED
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights
 from forgetmeter.compression.registry import load_method
 from forgetmeter.models.checkpoint import Checkpoint
@@ -30,7 +31,8 @@ class PredictedSize:
     """The weight files that ``compress`` would write.
 
     Attributes:
-        format: The smallest format; ``None`` if the result cannot be written.
+        format: The smallest format, GPTQ's only if compressed-tensors cannot hold the result; ``None`` if it cannot be
+            written.
         bytes: Size of the weight files on disk, including headers; 0 if the result cannot be written. Exact, except
             where transformers converts weights while loading, such as those of experts: there, the files that
             transformers writes may have headers a few kB smaller.
@@ -68,11 +70,18 @@ class SizePredictor:
         problems = [problem for problem, _ in kernel_problems(recipe)]
         if problems:
             return PredictedSize(None, 0, problems[0])
-        predicted, reference, skeleton = [], self._checkpoint.location.reference, self._checkpoint.skeleton
-        for format in FORMATS:
-            request = CompressionRequest(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
-            if format == "dense" or not (self._source.converted or any(format_problems(request, skeleton))):
-                predicted.append(PredictedSize(format, self._size(request)))
+        reference, skeleton = self._checkpoint.location.reference, self._checkpoint.skeleton
+        of_format = (
+            CompressionRequest(reference, recipe, Path(), format, None, size_in_bytes(DEFAULT_SHARD_SIZE))
+            for format in FORMATS
+        )
+        possible = (
+            each
+            for each in of_format
+            if each.format == "dense" or not (self._source.converted or any(format_problems(each, skeleton)))
+        )
+        # Plain, or in the first of the packed formats, which are nearly equal.
+        predicted = (PredictedSize(each.format, self._size(each)) for each in islice(possible, 2))
         return min(predicted, key=lambda each: each.bytes)
 
     def _size(self, request: CompressionRequest) -> int:
@@ -122,7 +131,7 @@ def _tensors(output: Output, stored: StoredModel, request: CompressionRequest) -
     of_parameter = [matrix for matrix in stored.matrices if matrix.parameter == output.parameter]
     rounding = [step for step in quantizing(request.recipe) if any(map(step.scope.selects, of_parameter))]
     if request.format != "dense" and rounding and (packing := packing_of(rounding[-1])) is not None:
-        yield from packed_sizes(entry.stored.shape, packing)
+        yield from PACKED[request.format].sizes(entry.stored.shape, packing)
     else:
         is_cast = bool(of_parameter) and _is_cast(request.recipe, of_parameter)
         width = _CAST_BYTES if is_cast else entry.dtype.itemsize

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -18,8 +18,8 @@ from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import refuse_type, unknown
 
-Format = Literal["dense", "compressed-tensors"]
-FORMATS: tuple[Format, ...] = ("dense", "compressed-tensors")
+Format = Literal["dense", "compressed-tensors", "gptq"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_SHARD_SIZE = "5GB"
 

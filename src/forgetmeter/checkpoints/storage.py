@@ -1,26 +1,27 @@
-"""Storage of a compressed model's tensors: as plain tensors, or in compressed-tensors' layout ``pack-quantized``."""
+"""Storage of a compressed model's tensors: as plain tensors, or packed as in compressed-tensors or GPTQ."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence, Set
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from forgetmeter.checkpoints.outputs import Output
+from forgetmeter.checkpoints.request import Format
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.forms.weight import StoredIntegers, Weight
 from forgetmeter.compression.surgery.installation import parameter_values
 from forgetmeter.errors import UserError
 from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.specs.method import Packing
 from forgetmeter.specs.recipe import Step
 
-_WORD_BITS = 32
+WORD_BITS = 32
 _ROWS = 256
-_SUFFIXES = ("packed", "scale", "shape")
 
 
 class Storage(Protocol):
@@ -62,7 +63,7 @@ class DenseStorage:
         """Return ``None``: plain tensors need no configuration."""
 
 
-class PackQuantizedStorage:
+class PackedStorage(ABC):
     """Integers and scales for quantized linear layers, plain tensors for the rest.
 
     Args:
@@ -70,9 +71,28 @@ class PackQuantizedStorage:
         parameters: The parameters that they quantize.
     """
 
+    suffixes: ClassVar[tuple[str, ...]]
+    """Names of a layer's tensors, without that of the layer."""
+
     def __init__(self, steps: Sequence[tuple[Step, Packing]], parameters: Set[str]) -> None:
         self._steps, self._parameters = steps, parameters
-        self._modules: dict[Packing, list[str]] = {}
+        self.modules: dict[Packing, list[str]] = {}
+
+    @abstractmethod
+    def parts(self, found: StoredIntegers, packing: Packing) -> Iterable[Tensor]:
+        """Return the tensors of a layer, in the order of ``suffixes``."""
+
+    @staticmethod
+    @abstractmethod
+    def sizes(shape: Sequence[int], packing: Packing) -> Iterator[tuple[int, int]]:
+        """Yield the dtype's width and the size, both in bytes, of each of these tensors.
+
+        ``shape`` is ``(output units, input units)``.
+        """
+
+    @abstractmethod
+    def quantization_config(self) -> dict[str, Any]:
+        """Return the ``quantization_config`` for readers; call after all tensors are stored."""
 
     def put(self, output: Output, old: Tensor, units: Sequence[Unit], writer: CheckpointWriter) -> None:
         """Store integers and scales, or plain values if the parameter was not quantized.
@@ -85,11 +105,10 @@ class PackQuantizedStorage:
             writer.append(output.name_after, _plain(old, units))
             return
         step, packing = found
-        integers, scales = _checked(step, packing, output, units[0].weight)
-        self._modules.setdefault(packing, []).append(output.name_after.removesuffix(".weight"))
-        writer.append(f"{output.name_after}_packed", packed(integers, packing.bits))
-        writer.append(f"{output.name_after}_scale", scales)
-        writer.append(f"{output.name_after}_shape", torch.tensor(integers.shape))
+        stored = _checked(step, packing, output, units[0].weight)
+        self.modules.setdefault(packing, []).append(output.name_after.removesuffix(".weight"))
+        for name, tensor in zip(self._names(output), self.parts(stored, packing), strict=True):
+            writer.append(name, tensor)
 
     def copy(self, output: Output, tensor: Tensor, writer: CheckpointWriter) -> None:
         """Store an unchanged tensor."""
@@ -98,10 +117,28 @@ class PackQuantizedStorage:
     def names(self, outputs: Iterable[Output]) -> Iterator[str]:
         """Return the names of the plain and of the packed tensors."""
         for output in outputs:
-            if output.parameter in self._parameters:
-                yield from (f"{output.name_after}_{suffix}" for suffix in _SUFFIXES)
-            else:
-                yield output.name_after
+            yield from self._names(output) if output.parameter in self._parameters else (output.name_after,)
+
+    def _names(self, output: Output) -> list[str]:
+        return [output.name_after.removesuffix("weight") + suffix for suffix in self.suffixes]
+
+
+class PackQuantizedStorage(PackedStorage):
+    """compressed-tensors' layout ``pack-quantized``."""
+
+    suffixes = ("weight_packed", "weight_scale", "weight_shape")
+
+    def parts(self, found: StoredIntegers, packing: Packing) -> Iterable[Tensor]:
+        """Return the integers packed along the input units, the scales, and the shape."""
+        return packed(found.integers, packing.bits), found.scales, torch.tensor(found.integers.shape)
+
+    @staticmethod
+    def sizes(shape: Sequence[int], packing: Packing) -> Iterator[tuple[int, int]]:
+        """Yield widths and sizes; see ``PackedStorage``."""
+        rows, columns = shape
+        yield 4, rows * _words(columns, packing.bits) * 4
+        yield 4, rows * packing.groups(columns) * 4
+        yield 8, len(shape) * 8
 
     def quantization_config(self) -> dict[str, Any]:
         """Return the quantization schemes and the layers they apply to."""
@@ -111,10 +148,56 @@ class PackQuantizedStorage:
             "quantization_status": "compressed",
             "config_groups": {
                 f"group_{number}": {"targets": modules, "weights": _scheme(packing)}
-                for number, (packing, modules) in enumerate(self._modules.items())
+                for number, (packing, modules) in enumerate(self.modules.items())
             },
             "ignore": [],
         }
+
+
+class GptqStorage(PackedStorage):
+    """GPTQ's layout: version 1 without zero points, else version 2.
+
+    Version 1 stores zero points minus 1, and tools differ in how they store that of 0.
+    """
+
+    suffixes = ("qweight", "qzeros", "scales", "g_idx")
+
+    def parts(self, found: StoredIntegers, packing: Packing) -> Iterable[Tensor]:
+        """Return the parts, as ``models.unpacking.gptq`` reads them."""
+        (_, groups), inputs = found.scales.shape, found.integers.shape[1]
+        points = torch.full_like(found.scales, -1) if found.zero_points is None else found.zero_points
+        in_order = torch.arange(inputs, dtype=torch.int32) // (inputs // groups)
+        return (
+            packed(found.integers, packing.bits).T.contiguous(),
+            packed(points.T.contiguous().to(torch.int8), packing.bits),
+            found.scales.T.contiguous(),
+            in_order if found.groups is None else found.groups,
+        )
+
+    @staticmethod
+    def sizes(shape: Sequence[int], packing: Packing) -> Iterator[tuple[int, int]]:
+        """Yield widths and sizes; see ``PackedStorage``."""
+        rows, columns = shape
+        yield 4, rows * _words(columns, packing.bits) * 4
+        yield 4, packing.groups(columns) * _words(rows, packing.bits) * 4
+        yield 4, packing.groups(columns) * rows * 4
+        yield 4, columns * 4
+
+    def quantization_config(self) -> dict[str, Any]:
+        """Return the settings, which are the same for all layers."""
+        ((packing, _),) = self.modules.items()
+        return {
+            "quant_method": "gptq",
+            "checkpoint_format": "gptq_v2" if packing.has_zero_points else "gptq",
+            "bits": packing.bits,
+            "group_size": packing.group_size or -1,
+            "desc_act": packing.is_ordered,
+            "sym": not packing.has_zero_points,
+            "lm_head": False,
+        }
+
+
+PACKED: dict[Format, type[PackedStorage]] = {"compressed-tensors": PackQuantizedStorage, "gptq": GptqStorage}
 
 
 def _plain(old: Tensor, units: Sequence[Unit]) -> Tensor:
@@ -127,14 +210,21 @@ def _plain(old: Tensor, units: Sequence[Unit]) -> Tensor:
     return weight.values() if is_kept else parameter_values(old, units)
 
 
-def _checked(step: Step, packing: Packing, output: Output, weight: Weight) -> tuple[Tensor, Tensor]:
+def _checked(step: Step, packing: Packing, output: Output, weight: Weight) -> StoredIntegers:
     """Return the integers and scales of a weight, which a plug-in may have made."""
     bits, (rows, columns) = packing.bits, weight.shape
-    found = weight.integers_and_scales()
-    if found is None or weight.bits() != bits or found[1].shape != (rows, packing.groups(columns)):
+    found = weight.stored_integers()
+    if (
+        found is None
+        or weight.bits() != bits
+        or found.scales.shape != (rows, packing.groups(columns))
+        or (found.zero_points is not None) != packing.has_zero_points
+        or (found.groups is not None and not packing.is_ordered)
+    ):
+        points = "zero points" if packing.has_zero_points else "no zero points"
         raise UserError(
             f"method '{step.method}' did not make {output.parameter} as its declaration says ({bits}-bit integers, "
-            f"group size {packing.group_size}); correct its 'packs', or choose --format dense"
+            f"group size {packing.group_size}, {points}); correct its 'packs', or choose --format dense"
         )
     return found
 
@@ -150,19 +240,8 @@ def _scheme(packing: Packing) -> dict[str, Any]:
     }
 
 
-def packed_sizes(shape: Sequence[int], packing: Packing) -> Iterator[tuple[int, int]]:
-    """Yield the dtype's width and the size, both in bytes, of each tensor that stores a layer's weight.
-
-    ``shape`` is ``(output units, input units)``.
-    """
-    rows, columns = shape
-    yield 4, rows * _words(columns, packing.bits) * 4
-    yield 4, rows * packing.groups(columns) * 4
-    yield 8, len(shape) * 8
-
-
 def _words(columns: int, bits: int) -> int:
-    return -(-columns * bits // _WORD_BITS)
+    return -(-columns * bits // WORD_BITS)
 
 
 def packed(integers: Tensor, bits: int) -> Tensor:
@@ -184,7 +263,7 @@ def packed(integers: Tensor, bits: int) -> Tensor:
         unsigned = (source.numpy().astype(np.int16) + (1 << (bits - 1))).astype(np.uint8)
         single = np.unpackbits(unsigned[:, :, None], axis=-1, count=bits, bitorder="little")
         row_bytes = np.packbits(single.reshape(len(unsigned), -1), axis=-1, bitorder="little")
-        whole = np.zeros((len(unsigned), words * _WORD_BITS // 8), dtype=np.uint8)
+        whole = np.zeros((len(unsigned), words * WORD_BITS // 8), dtype=np.uint8)
         whole[:, : row_bytes.shape[1]] = row_bytes
         target.copy_(torch.from_numpy(whole.view("<i4").astype(np.int32)))
     return result

@@ -81,10 +81,14 @@ class Packing:
     Attributes:
         bits: Bits per integer, from 2 to 8.
         group_size: Number of input units per scale; 0 for all.
+        has_zero_points: Whether groups have zero points.
+        is_ordered: Whether the input units of a group need not be neighbours.
     """
 
     bits: int
     group_size: int
+    has_zero_points: bool = False
+    is_ordered: bool = False
 
     def groups(self, inputs: int) -> int:
         """Return the number of scales per output unit."""
@@ -111,7 +115,7 @@ class MethodDeclaration:
             that a checkpoint's weights do not fully describe the result.
         rounds_activations: Whether layers round activations on each call, so that texts cannot share rows or be padded
             without changing each other's answers.
-        packs: For a method whose weights are symmetric integers times scales (``Weight.integers_and_scales``): returns
+        packs: For a method whose weights are integers times scales (``Weight.stored_integers``): returns
             their layout for a level and all options, or ``None`` if these make weights that checkpoints cannot store as
             integers. ``packs`` itself is ``None`` if the method never has such a layout.
         pools: The pools that a fraction applies to; ``None`` if there are none or they depend on the weights.

@@ -155,22 +155,23 @@ def test_weights_that_are_not_finite_are_refused() -> None:
         ({}, Packing(4, 0)),
         ({"group_size": 8}, Packing(4, 8)),
         ({"act_order": True}, Packing(4, 0)),
-        ({"act_order": True, "group_size": 8}, None),
+        ({"act_order": True, "group_size": 8}, Packing(4, 8, is_ordered=True)),
         ({"act_order": True, "group_size": 8, "static_groups": True}, Packing(4, 8)),
-        ({"symmetric": False}, None),
+        ({"symmetric": False}, Packing(4, 0, has_zero_points=True)),
     ],
     ids=str,
 )
-def test_integers_and_scales_can_be_stored_where_the_layout_is_plain(changed, packs) -> None:
+def test_its_parts_are_stored(changed, packs) -> None:
     assert packing(4, options(**changed)) == packs
     weight, inputs = layer()
     found = compress(weight, moments_of(inputs), 4, options(**changed))
-    stored = found.integers_and_scales()
-    assert (stored is None) == (packs is None)
-    if stored is not None:
-        integers, scales = stored
-        size = weight.shape[1] // scales.shape[1]
-        assert torch.equal(integers * scales.repeat_interleave(size, 1), found.values())
+    stored = found.stored_integers()
+    in_order = torch.arange(weight.shape[1]) // (weight.shape[1] // stored.scales.shape[1])
+    groups = in_order if stored.groups is None else stored.groups
+    assert (stored.groups is not None and not torch.equal(groups, in_order)) == packs.is_ordered
+    assert (stored.zero_points is not None) == packs.has_zero_points
+    points = 0 if stored.zero_points is None else stored.zero_points[:, groups]
+    assert torch.equal((stored.integers.float() - points) * stored.scales[:, groups], found.values())
 
 
 @pytest.mark.parametrize(("name", "family"), [("gpt2", "decoder"), ("bert", "encoder"), ("t5", "encoder-decoder")])

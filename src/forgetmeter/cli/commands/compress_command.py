@@ -21,7 +21,7 @@ def compress_command(
     recipe: Annotated[str, typer.Argument(help="The recipe, such as l1_unstructured:overall:0.5.")],
     *,
     out: Annotated[str, typer.Option(help="Output folder; must be empty or not exist.")],
-    format: Annotated[str, typer.Option("--format", help="dense or compressed-tensors.")] = "dense",
+    format: Annotated[str, typer.Option("--format", help="dense, compressed-tensors or gptq.")] = "dense",
     dtype: Annotated[
         str | None,
         typer.Option(help="Cast weights to float32, bfloat16 or float16 first.", show_default="as stored"),

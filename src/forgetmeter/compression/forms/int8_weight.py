@@ -160,7 +160,9 @@ class DynamicInt8Linear(nn.Module):  # type: ignore[misc] # torch is not followe
 
     def _integer_products(self, rows: Tensor, scales: Tensor, zero_points: Tensor) -> Tensor:
         """Quantize activations and multiply by the integers of the weight; returns integers as float32."""
-        steps = (rows * scales.reciprocal()).round_().add_(zero_points).clamp_(0, 255)
+        # The kernel multiplies and adds in one operation, whose result is rounded once, as it is from float64 here.
+        exact = torch.addcmul(zero_points.double(), rows.double(), scales.reciprocal().double())
+        steps = exact.float().round_().clamp_(0, 255)
         # The kernels cannot multiply NaN, nor a number that is rounded up beyond the range.
         if self.simulated or (rows.numel() and not steps.amax() <= _ACTIVATION_LARGEST):
             return nn.functional.linear(steps.sub_(zero_points), self.weight.to(torch.float32))

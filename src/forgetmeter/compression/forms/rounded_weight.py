@@ -9,7 +9,7 @@ from torch import Tensor
 
 from forgetmeter.compression.forms.grouped_integers import GroupedIntegers
 from forgetmeter.compression.forms.storage import packed_bytes
-from forgetmeter.compression.forms.weight import Weight
+from forgetmeter.compression.forms.weight import StoredIntegers, Weight
 
 _INDEX_BYTES = 4
 
@@ -46,11 +46,10 @@ class RoundedWeight(GroupedIntegers):
         points = 0 if self.zero_points is None else packed_bytes(self.zero_points.numel(), self.bit_width)
         return super().grid_bytes() + points + (0 if self.groups is None else _INDEX_BYTES * self.groups.numel())
 
-    def integers_and_scales(self) -> tuple[Tensor, Tensor] | None:
-        """Return the integers and scales of a matrix whose output units come first; not with zero points or groups."""
-        is_plain = self.zero_points is None and self.groups is None
+    def stored_integers(self) -> StoredIntegers | None:
+        """Return the parts of a matrix whose output units come first."""
         is_matrix = self.integers.dim() == 2 and self.input_axis == -1
-        return (self.integers, self.factors) if is_plain and is_matrix else None
+        return StoredIntegers(self.integers, self.factors, self.zero_points, self.groups) if is_matrix else None
 
     def can_join(self, other: Weight) -> bool:
         """Whether the other has the same bit width and the same groups, and both or neither have zero points."""

@@ -17,6 +17,23 @@ from forgetmeter.specs.role import Block, Matrix
 _SAME_WIDTH = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
+@dataclass(frozen=True)
+class StoredIntegers:
+    """What a checkpoint stores of a quantized linear layer; a weight is ``(integer - zero point) * scale``.
+
+    Attributes:
+        integers: int8 from ``-2**(bits-1)`` to ``2**(bits-1) - 1``, ``(output units, input units)``.
+        scales: float32, ``(output units, groups of input units)``.
+        zero_points: int8 like the integers, in the shape of the scales; ``None`` if all are 0.
+        groups: int32, the group of each input unit; ``None`` if groups are neighbours, all of one size.
+    """
+
+    integers: Tensor
+    scales: Tensor
+    zero_points: Tensor | None = None
+    groups: Tensor | None = None
+
+
 class Weight(Protocol):
     """A weight matrix in the form left by the previous steps. Never changed in place.
 
@@ -118,13 +135,8 @@ class Weight(Protocol):
         """Return the layer that replaces an ``nn.Linear`` or ``Conv1D``; only if ``has_layer``."""
         raise TypeError(f"{type(self).__name__} has no layer, since it is installed as a parameter")
 
-    def integers_and_scales(self) -> tuple[Tensor, Tensor] | None:
-        """Return what a checkpoint of packed integers stores of a linear layer; ``None`` if it cannot store this form.
-
-        Returns:
-            int8 from ``-2**(bits-1)`` to ``2**(bits-1) - 1``, ``(output units, input units)``, and float32 scales,
-            ``(output units, groups of input units)``. Their product is the weight.
-        """
+    def stored_integers(self) -> StoredIntegers | None:
+        """Return what a checkpoint of packed integers stores of a linear layer; ``None`` if it has no such form."""
         return None
 
     def quantized_bytes(self, plain_bytes: int) -> int:

@@ -132,10 +132,10 @@ def _grid(columns: Tensor, size: int, level: Level | None, options: Options) -> 
     return Grid.of(columns.unflatten(0, (-1, size)), int(level or 0), is_symmetric=bool(options["symmetric"]))
 
 
-def packing(level: Level | None, options: Mapping[str, OptionValue]) -> Packing | None:
-    """Return the layout of the integers: none with zero points, or if a group's input units are not neighbours."""
-    is_mixed = options["act_order"] and options["group_size"] and not options["static_groups"]
-    return None if is_mixed or not options["symmetric"] else Packing(int(level or 0), int(options["group_size"]))
+def packing(level: Level | None, options: Mapping[str, OptionValue]) -> Packing:
+    """Return the layout of the integers."""
+    is_mixed = bool(options["act_order"] and options["group_size"] and not options["static_groups"])
+    return Packing(int(level or 0), int(options["group_size"]), not options["symmetric"], is_mixed)
 
 
 METHOD = CalibratedMethod(

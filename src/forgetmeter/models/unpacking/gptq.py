@@ -18,7 +18,7 @@ from forgetmeter.models.unpacking.integers import unpacked
 from forgetmeter.models.unpacking.layout import SCALES, LayoutError, PartsByName, check_groups, check_parts
 
 _WORD = 32
-_BITS = (2, 3, 4, 8)
+GPTQ_BITS = (2, 3, 4, 8)
 _INTEGERS = ("I32",)
 _DTYPES = {"qweight": _INTEGERS, "qzeros": _INTEGERS, "scales": SCALES}
 _PER_LAYER = ("dynamic", "extra_config")
@@ -51,7 +51,7 @@ class Gptq(PartsByName):
         check_parts(parts, _DTYPES)
         (rows, outputs), (groups, zero_words), scales = (parts[part].shape for part in _DTYPES)
         bits = _divided(zero_words * _WORD, outputs)
-        if bits not in _BITS or self._bits not in (None, bits):
+        if bits not in GPTQ_BITS or self._bits not in (None, bits):
             raise LayoutError(
                 f"has qzeros of shape {[groups, zero_words]} for {outputs} output units, which does not match "
                 f"{self._bits or '2, 3, 4 or 8'} bits each"
