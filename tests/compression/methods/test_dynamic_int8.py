@@ -119,6 +119,23 @@ def test_the_simulation_computes_what_the_kernel_does(seed, exponent, shift, row
     torch.testing.assert_close(simulated(inputs), kernel(inputs), rtol=1e-5, atol=1e-6 * (abs(shift) + 10.0**exponent))
 
 
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("seed", range(20))
+def test_activations_near_the_middle_of_two_integers_are_rounded_as_by_torch(seed, granularity):
+    """The kernel multiplies and adds before it rounds, so a value just below the middle may move to it."""
+    generator = torch.Generator().manual_seed(seed)
+    linear = nn.Linear(48, 30, bias=bool(seed % 2))
+    low, high = (torch.rand(2, generator=generator) * torch.tensor([-4.0, 4.0])).tolist()
+    middles = (torch.arange(48) - 10.5) * (high - low) / 127
+    nudges = 1 + torch.randint(-4, 5, (50, 48), generator=generator) * 2.0**-23
+    inputs = (middles * nudges).clamp(low, high)
+    inputs[0, :2] = torch.tensor([low, high])
+    qconfig = default_dynamic_qconfig if granularity == "per_tensor" else per_channel_dynamic_qconfig
+    reference = torch_quantized(nn.Sequential(linear), {"0"}, qconfig)
+    module = DynamicInt8Linear(quantize(linear.weight, granularity), linear.bias)
+    assert torch.equal(module(inputs), reference(inputs))
+
+
 @pytest.mark.parametrize("inputs", [torch.zeros(2, 4), torch.ones(2, 4), -torch.ones(2, 4), torch.zeros(0, 4)])
 def test_degenerate_ranges(inputs):
     weight = quantize(torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))

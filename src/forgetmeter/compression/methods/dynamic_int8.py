@@ -38,7 +38,7 @@ METHOD = MatrixMethod(
         effect="quantizes",
         needs_kernel=True,
         rounds_activations=True,
-        revision=2,
+        revision=3,
     ),
     transform,
     orientation="outputs_first",

@@ -66,6 +66,7 @@ METHOD = CalibratedMethod(
         effect="quantizes",
         needs_kernel=True,
         rounds_activations=True,
+        revision=2,
     ),
     compress,
     check=check,
