@@ -19,18 +19,23 @@ import torch
 from checkpoints.reloading import assert_same, in_memory, loaded
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_task import MadeUpTask
 from models.architectures import logits_of, make_architecture
 from safetensors.torch import load_file
+from tiny_models import make_bart, make_bart_tokenizer
 from transformers import CompressedTensorsConfig, LlamaForCausalLM
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.predicted_size import SizePredictor
 from forgetmeter.checkpoints.storage import packed
+from forgetmeter.compression.applying.compressor import compress
 from forgetmeter.compression.methods import dynamic_int8, round_to_nearest
 from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
+from forgetmeter.models.loading import load
 from forgetmeter.specs.method import Packing
 from forgetmeter.specs.recipe import parse_recipe
+from forgetmeter.study.evaluation import evaluate
 
 pytest.importorskip("compressed_tensors")
 
@@ -193,6 +198,19 @@ def test_unsupported_formats_are_refused(checkpoint: Save, tmp_path: Path, name:
         compress_checkpoint(str(source), recipe, tmp_path / "out", format="compressed-tensors")
     assert says in str(caught.value)
     assert {path.name for path in tmp_path.iterdir()} == {source.name}
+
+
+def test_a_packed_encoder_decoder_is_scored_like_the_variant(tmp_path: Path) -> None:
+    """compressed-tensors unpacks weights in a pass of the whole model, and the encoder is run first."""
+    make_bart().save_pretrained(tmp_path / "bart")
+    make_bart_tokenizer().save_pretrained(tmp_path / "bart")
+    recipe = "round_to_nearest:overall:4:group_size=8"
+    compress_checkpoint(str(tmp_path / "bart"), recipe, tmp_path / "out", format="compressed-tensors")
+    task = MadeUpTask(5)
+    packed = evaluate(load(str(tmp_path / "out")), [task])["made_up"].outcomes
+    expected = evaluate(compress(load(str(tmp_path / "bart")), recipe), [task])["made_up"].outcomes
+    for one, other in zip(packed, expected, strict=True):
+        assert one.loglikelihoods == pytest.approx(other.loglikelihoods, abs=1e-5)
 
 
 def test_a_packed_head_can_be_opened(checkpoint: Save, tmp_path: Path) -> None:

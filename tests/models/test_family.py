@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedConfig,
     RobertaConfig,
     T5Config,
+    T5EncoderModel,
     ViTConfig,
     WhisperConfig,
 )
@@ -84,3 +85,9 @@ def test_attention_that_needs_a_missing_kernel_is_refused() -> None:
 def test_a_head_for_another_task_is_refused(architecture: str) -> None:
     with pytest.raises(UserError, match=rf"'m' was saved as {architecture}, whose head does not predict tokens"):
         family_of(BartConfig(architectures=[architecture]), "m")
+
+
+def test_an_encoder_decoder_without_its_decoder_is_named_as_such() -> None:
+    config = T5EncoderModel(T5Config(vocab_size=9, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).config
+    with pytest.raises(UserError, match="type 't5', an encoder-decoder, but was saved without its decoder"):
+        family_of(config, "mine")

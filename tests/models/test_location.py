@@ -47,10 +47,19 @@ def test_imported_answers_have_no_model_to_ask() -> None:
         ((), "no config.json"),
         (("config.json",), r"no \*.safetensors"),
         (("config.json", "pytorch_model.bin"), "only pickled weights, which can run arbitrary code"),
+        (("config.json", "consolidated.00.pth"), "only pickled weights, which can run arbitrary code"),
+        (("m-Q4_1.gguf",), r"no config.json; name .*/m-Q4_1.gguf$"),
+        (("default/adapter_config.json",), "no config.json; name .*/default$"),
+        (("0_Transformer/config.json",), "no config.json; name .*/0_Transformer$"),
+        (
+            tuple(f"checkpoint-{step}/config.json" for step in (500, 1000, 20)),
+            r"no config.json; name .*/checkpoint-1000 \(or another of 3\)$",
+        ),
     ],
 )
 def test_folders_without_a_model(tmp_path: Path, files: tuple[str, ...], says: str) -> None:
     for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")
     with pytest.raises(UserError, match=says):
         locate(folder(tmp_path))

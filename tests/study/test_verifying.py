@@ -424,7 +424,11 @@ def test_forged_sizes_are_found_by_compressing_again(copy) -> None:
     variant = next(each for each in forgetmeter.open_run(copy).run.variants if each.recipe == PRUNED)
     path = copy / "variants" / variant.id / "variant.json"
     document = read_record(path.read_bytes(), has_digest=lambda _: True)
-    document["reached"]["smallest_bytes"] //= 2
+    whole = document["reached"]["smallest_bytes"]
+    document["reached"]["smallest_bytes"] = whole // 2
+    path.write_bytes(record_json(document))
+    assert verify(copy).problems[0].endswith("its sizes are not those of zeros")
+    document["reached"]["smallest_bytes"] = whole - 8
     path.write_bytes(record_json(document))
     assert verify(copy).problems == ()
     assert "gives other numbers of zeros or bytes" in verify(copy, sample=2).problems[0]
@@ -547,6 +551,17 @@ def test_the_command_says_that_not_everything_was_checked(compared, options, cod
     )
     assert f"not checked: model '{gone}', which is not here: " in done.stdout
     assert json.loads(command(run, "--json", *options).stdout)["is_sampled"] == (code == 0)
+
+
+def test_a_plain_candidate_has_one_size(tmp_path) -> None:
+    plain, run = tmp_path / "plain", tmp_path / "run"
+    compress_checkpoint("standard:decoder", "round_to_nearest:overall:4", plain)
+    study = {"models": ["standard:decoder"], "candidates": [str(plain)], "tasks": ["facts:templates=0"]}
+    forgetmeter.run({**study, "evaluation.limit": 1, "output": str(run)})
+    assert verify(run).problems == ()
+    recipe = f"candidate({plain})"
+    forged(variant_of(run, recipe), lambda document: document["reached"].update(smallest_bytes=400_000))
+    assert verify(run).problems == (f"{recipe} (standard:decoder): its sizes are not those of one model",)
 
 
 def test_a_packed_candidates_size_is_that_of_its_files(tmp_path) -> None:
@@ -744,6 +759,12 @@ def test_a_cell_that_did_not_stop_early_cannot_state_that_it_did(copy) -> None:
     assert problem.endswith("its answers are not those of the items that were asked first")
 
 
+def test_a_cell_with_all_answers_cannot_state_that_it_stopped_early(copy) -> None:
+    rewritten(outcomes_of(copy, PRUNED), lambda table, facts: (table, {**facts, "precision": 0.01}))
+    (problem,) = verify(copy).problems
+    assert "it states that its drop is known to ±0.01, and its answers give ±" in problem
+
+
 @pytest.mark.parametrize(("recipe", "is_judged"), [("baseline", True), (PRUNED, False)])
 def test_a_cell_that_never_stops_early_cannot_state_that_it_did(copy, recipe, is_judged) -> None:
     path = outcomes_of(copy, recipe, is_judged=is_judged)
@@ -851,6 +872,8 @@ def test_the_command(copy) -> None:
     assert "WRONG: report.html is not as the report was written" in done.stdout
     document = json.loads(command(copy, "--json").stdout)
     assert document["problems"] == ["report.html is not as the report was written"]
+    (copy / "report.sha256").unlink()
+    assert "WRONG: report.html has no report.sha256 beside it" in command(copy).stdout
     assert command(Path(copy) / "items").returncode == 2
 
 

@@ -80,6 +80,11 @@ def family_of(config: PreTrainedConfig, name: str) -> Family:
             return family
     if "decoder" in candidates and config.model_type in _WRAPPERS:
         return "decoder"
+    if config.model_type in _MODEL_TYPES["encoder-decoder"]:
+        raise UserError(
+            f"model '{name}' is of type '{config.model_type}', an encoder-decoder, but was saved without its decoder "
+            "(is_encoder_decoder is false in its config.json); use the whole model"
+        )
     raise UserError(
         f"model '{name}' is of type '{config.model_type}', which is not supported; supported types: {_KNOWN}"
     )

@@ -40,8 +40,10 @@ _PARTS = (
     *TOKENIZER_FILES,
 )
 _WRITTEN = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
+_IN_MODEL = ("config.json", ADAPTER_CONFIG)
 _PATH = ("/", "./", "../", "~")
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+_PICKLED = ("*.bin", "*.pt", "*.pth")
 _LFS = b"version https://git-lfs"
 _TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 # In this order, none of the optional names can be exchanged for another without changing the order of the digests.
@@ -259,13 +261,13 @@ def _check_folder(location: Location) -> None:
     path, reference = location.path, location.reference
     check_utf8(path, f"model '{reference}'")
     if not (path / "config.json").is_file():
-        inside = min(path.glob("snapshots/*/config.json"), default=None)
-        other = f"name {inside.parent}" if inside is not None else "use a folder written by save_pretrained"
-        raise UserError(f"model '{reference}': the folder has no config.json; {other}")
+        other = f"name {inside[0]}" if (inside := _models_inside(path)) else "use a folder written by save_pretrained"
+        also = f" (or another of {len(inside)})" if len(inside) > 1 else ""
+        raise UserError(f"model '{reference}': the folder has no config.json; {other}{also}")
     if shards := sorted(path.glob("*.safetensors")):
         _check_shards(location, shards)
         return
-    if any(path.glob("*.bin")) or any(path.glob("*.pt")):
+    if any(file for kind in _PICKLED for file in path.glob(kind)):
         raise UserError(
             f"model '{reference}': the folder contains only pickled weights, which can run arbitrary code when loaded; "
             "convert them to safetensors first"
@@ -274,6 +276,17 @@ def _check_folder(location: Location) -> None:
         f"model '{reference}': the folder contains no *.safetensors; save the model there with save_pretrained, or "
         "name the folder that holds its weights"
     )
+
+
+def _models_inside(path: Path) -> list[Path]:
+    """Return the models in a folder that is not one: GGUF files, checkpoints of a trainer (newest first), adapters."""
+    found = {file.parent for each in _IN_MODEL for file in (*path.glob(f"*/{each}"), *path.glob(f"snapshots/*/{each}"))}
+    return [*sorted(path.glob("*.gguf")), *sorted(found, key=lambda each: (-_step(each), each.name))]
+
+
+def _step(folder: Path) -> int:
+    step = re.search(r"\d{1,18}$", folder.name)
+    return int(step[0]) if step and folder.name.startswith("checkpoint-") else 0
 
 
 def _base_of(reference: ModelReference, path: Path) -> Location | None:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from forgetmeter.runs.file_checks import strangers
 from forgetmeter.runs.filesystem import RunFolder
 
+PAGE = "report.html"
 CHECKSUMS = "report.sha256"
 
 
@@ -24,6 +25,8 @@ def check_report(folder: RunFolder, paths: Collection[str]) -> tuple[list[str], 
         paths: Paths of all files in it.
     """
     others = [path for path in strangers(paths) if path != CHECKSUMS]
+    if CHECKSUMS not in paths and PAGE in others:
+        return [f"{PAGE} has no {CHECKSUMS} beside it, which every report has; write it again"], others
     stated = _stated(folder) if CHECKSUMS in paths else {}
     if stated is None:
         return [f"{CHECKSUMS} is not as it was written"], others

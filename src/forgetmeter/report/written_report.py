@@ -15,7 +15,7 @@ from forgetmeter.report.formats.show_markdown import show_markdown
 from forgetmeter.report.gate.gate_words import how_to_read
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
-from forgetmeter.report.report_checks import CHECKSUMS, checksums
+from forgetmeter.report.report_checks import CHECKSUMS, PAGE, checksums
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.words.decision import decisions, overview
@@ -23,8 +23,6 @@ from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.gate.gate import Gate
 from forgetmeter.results.results import Results
 from forgetmeter.runs.filesystem import RunFolder
-
-PAGE = "report.html"
 
 
 def make_report(

@@ -41,12 +41,32 @@ def subclassed(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+class Adapted(nn.Module):
+    """A layer with an adapter, with the names that peft gives to its parts; made up."""
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__()
+        self.base_layer = base
+        self.lora_A = nn.ModuleDict({"default": nn.Linear(base.in_features, 2, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Linear(2, base.out_features, bias=False)})
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.base_layer(inputs) + self.lora_B["default"](self.lora_A["default"](inputs))
+
+
+def adapted(model: PreTrainedModel) -> PreTrainedModel:
+    parent = model.get_submodule(LAYER.rpartition(".")[0])
+    parent.up_proj = Adapted(parent.up_proj)
+    return model
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         (quantized, "model.layers.0.self_attn.q_proj is quantized (DynamicQuantizedLinear); compress the original"),
         (masked, f"{LAYER} has a pruning mask; make it permanent with torch.nn.utils.prune.remove"),
+        (adapted, f"{LAYER} has an adapter; merge it first (merge_and_unload of peft)"),
         (parametrized, f"{LAYER} has a parametrization; make it permanent"),
         (subclassed, "model.layers.0.self_attn.q_proj is quantized (Int8Tensor); compress the original model"),
     ],

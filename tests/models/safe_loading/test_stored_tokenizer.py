@@ -63,6 +63,19 @@ def test_transformers_alone_would_lose_them(tmp_path: Path) -> None:
     assert any(built(text)["input_ids"] != rules.encode(text).ids for text in TEXTS)
 
 
+@pytest.mark.parametrize("tokenizer_class", ["GPT2Tokenizer", "GPTNeoXTokenizerFast", "Qwen2Tokenizer"])
+@pytest.mark.parametrize("has_space", [False, True])
+def test_a_space_before_texts_is_as_in_the_settings(tmp_path: Path, tokenizer_class: str, has_space: bool) -> None:
+    folder = folder_of(digit_by_digit(), tmp_path, "llama", tokenizer_class)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "add_prefix_space": has_space}))
+    found = open_tokenizer(folder, "model").tokenize("In 19")
+    assert found[0].startswith("Ġ") == has_space
+    assert AutoTokenizer.from_pretrained(folder).tokenize("In 19")[0].startswith("Ġ") == has_space
+    # The other rules are those of tokenizer.json.
+    assert [piece for each in found if (piece := each.strip("Ġ"))][-2:] == ["1", "9"]
+
+
 def test_a_setting_that_changes_the_rules_is_followed(tmp_path: Path) -> None:
     words = Tokenizer(models.WordPiece({"[UNK]": 0, "paris": 1, "Paris": 2, "[CLS]": 3, "[SEP]": 4}, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

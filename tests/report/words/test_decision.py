@@ -25,6 +25,24 @@ def run(tmp_path_factory):
     return write_made_up_run(location, recipes=[PRUNED, ROUNDED], right=right, tasks=[MadeUpTask("plain", 400)])
 
 
+def test_relations_that_pass_share_a_line_and_failures_come_first(tmp_path) -> None:
+    def known(task, recipe, random):
+        # A relation of eight is lost.
+        return (task.relation != 3) | (recipe != PRUNED)
+
+    tasks = [MadeUpTask("related", 1600, relations=8)]
+    results = open_run(write_made_up_run(str(tmp_path / "run"), recipes=[PRUNED], right=known, tasks=tasks))
+    policy = tmp_path / "gate.yaml"
+    policy.write_text("version: 1\nconditions:\n  - drop: {max: 10pt, by: relation}\n  - drop: {max: 20pt}\n")
+    (decision,) = decisions(results, gate(results, policy=policy))
+    said = [(check.verdict, check.text) for check in decision.checks]
+    assert said == [
+        ("FAIL", "drop ≤ 10 points (related, R3)"),
+        ("INCONCLUSIVE", "drop ≤ 20 points (related)"),
+        ("PASS", "drop ≤ 10 points (related, 7 relations)"),
+    ]
+
+
 def test_what_a_reader_needs(run) -> None:
     results = open_run(run)
     pruned, rounded = decisions(results, gate(results, margin="2pt", max_size="60%"))

@@ -72,6 +72,13 @@ def test_margins_are_planned_by_task_and_by_relation() -> None:
         planned_margins([Condition("drop", 0.01, ("plane",))], resolutions([PLAIN]))
 
 
+def test_the_mean_over_a_single_task_is_planned_as_that_task() -> None:
+    conditions = [Condition("drop", 0.05, extent="all"), Condition("drop", 0.05)]
+    (mean, alone), others = planned_margins(conditions, resolutions([PLAIN]))
+    assert others == ()
+    assert mean.power == alone.power
+
+
 def test_in_words(seen) -> None:
     text = resolution_text(resolutions([PLAIN, PROBE], seen=None), width=120).plain
     assert "plain                300  10.0%  ±3.9 points" in text

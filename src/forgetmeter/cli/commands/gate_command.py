@@ -163,7 +163,7 @@ def _plan(
         raise UserError("nothing to plan: --plan is for margins on the drop, on tasks with right answers")
     print_text(resolution_text.margin_text(margins, width=text_width()))
     for other in others:
-        typer.echo(f"not planned (only margins on the drop of tasks are): {other}")
+        typer.echo(f"not planned (only margins on the drop of single tasks are): {other}")
     # Before an error, where both go to the same place.
     sys.stdout.flush()
     if resolution.joint_power(margins) >= check.POWER or is_allowed:

@@ -1,4 +1,4 @@
-"""Recognizes models that torch itself has compressed: they can be scored, but recipes cannot be applied to them."""
+"""Recognizes models that torch has compressed, or peft adapted: they can be scored, but not be compressed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forgetmeter.models.roles.weight_map import is_quantized
 
 
 def torch_compression(model: PreTrainedModel) -> str | None:
-    """Return which layer torch has compressed or reparametrized, and how; ``None`` if there is none."""
+    """Return which layer was compressed, reparametrized or adapted, and how; ``None`` if there is none."""
     for name, module in model.named_modules():
         how = _compression_of(module)
         if how is not None:
@@ -27,6 +27,8 @@ def torch_compression_problem(loaded: Loaded) -> str | None:
 
 def _compression_of(module: nn.Module) -> str | None:
     # Not prune.is_pruned, which also looks at the modules below.
+    if isinstance(getattr(module, "base_layer", None), nn.Module):
+        return "has an adapter; merge it first (merge_and_unload of peft)"
     if any(isinstance(hook, prune.BasePruningMethod) for hook in module._forward_pre_hooks.values()):
         return "has a pruning mask; make it permanent with torch.nn.utils.prune.remove"
     if parametrize.is_parametrized(module):

@@ -16,6 +16,8 @@ from typing import Any
 os.environ.setdefault("USE_HUB_KERNELS", "0")
 
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.pre_tokenizers import Sequence as Rules
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -29,7 +31,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from forgetmeter.basics.own_code import guard_compressed_tensors, is_about_own_code, without_own_code
 from forgetmeter.basics.quiet import quiet, without_loguru
 from forgetmeter.errors import UserError, is_out_of_memory, one_line, refuse
-from forgetmeter.models.files.model_files import raw_config
+from forgetmeter.models.files.model_files import INDEX, SINGLE, raw_config
 from forgetmeter.models.on_disk.quantization import (
     give_format_to_groups,
     is_dequantized,
@@ -149,8 +151,22 @@ def _as_stored(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTo
     if is_changed or not (folder / "tokenizer.json").is_file() or not getattr(tokenizer, "is_fast", False):
         return tokenizer
     stored = TokenizersBackend.from_pretrained(folder, **_SAFE)
+    if "add_prefix_space" in raw_config(folder, "tokenizer_config.json"):
+        # Unlike other rules, this one is taken from there.
+        for own, other in zip(_byte_levels(stored), _byte_levels(tokenizer), strict=False):
+            own.add_prefix_space = other.add_prefix_space
     are_alike = all(_tokens(tokenizer, text) == _tokens(stored, text) for text in _RULES)
     return tokenizer if are_alike else stored
+
+
+def _byte_levels(tokenizer: Any) -> list[ByteLevel]:  # noqa: ANN401
+    """Return the parts of a fast tokenizer that split texts into bytes and may put a space before them."""
+    rules = tokenizer.backend_tokenizer.pre_tokenizer
+    parts = [] if isinstance(rules, Rules) else [rules]
+    with suppress(IndexError):
+        while isinstance(rules, Rules):
+            parts.append(rules[len(parts)])
+    return [each for each in parts if isinstance(each, ByteLevel)]
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> Sequence[int]:
@@ -177,6 +193,11 @@ def open_model(folder: Path, name: str, kind: Any, config: Any, **options: Any) 
     Raises:
         UserError: It cannot be read.
     """
+    if not any((folder / each).is_file() for each in (SINGLE, INDEX)):
+        raise UserError(
+            f"model '{name}': transformers reads {SINGLE}, or the files that {INDEX} lists, and the folder has "
+            "neither; rename its file, or fetch its index"
+        )
     with _opening("model '{name}' cannot be loaded: {cause}", name, folder):
         model, report = kind.from_pretrained(
             folder,

@@ -170,9 +170,10 @@ def _tested(summary: Summary) -> Iterator[str]:
     )
     if any(cell.relations for cell in compared):
         yield (
-            f"Where a task has at least {FEWEST_CLUSTERS} relations, intervals also cover the variation between "
-            "relations: the interval of \\citet{korn1998confidence} for an effective number of items, and for "
-            "differences its limits combined as by \\citet{zou2008construction}; the wider limits are reported."
+            f"Where a task has at least {FEWEST_CLUSTERS} relations, intervals of drops and of retained shares also "
+            "cover the variation between relations: the interval of \\citet{korn1998confidence} for an effective "
+            "number of items, and for differences its limits combined as by \\citet{zou2008construction}; the wider "
+            "limits are reported."
         )
     if any(cell.precision is not None for cell in compared):
         yield (

@@ -72,7 +72,8 @@ def _basis(resolutions: Sequence[TaskResolution], width: int) -> Text:
     )
     seen = sorted({each.variants for each in resolutions if each.variants})
     assumed = any(not each.variants for each in resolutions)
-    said += f", as in {counted(seen[-1], 'variant')} evaluated earlier" if seen else ""
+    median = "the median of" if seen and seen[-1] > 1 else "as in"
+    said += f", {median} {counted(seen[-1], 'variant')} evaluated earlier" if seen else ""
     said += (", else" if seen else "; here") + " assumed" if assumed else ""
     said += "."
     effects = sorted(each.expected.design_effect(each.items) for each in resolutions if each.expected.relations)

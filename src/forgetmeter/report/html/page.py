@@ -36,6 +36,7 @@ from forgetmeter.results.summary import Summary
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
 
+_FIRST_CHECKS = 5
 _FIRST_DECISIONS = 6
 _PACKAGE = "forgetmeter.report.html"
 
@@ -127,6 +128,7 @@ def render_page(content: PageContent) -> str:
         overview=content.overview,
         reading=content.reading,
         first_decisions=_FIRST_DECISIONS,
+        first_checks=_FIRST_CHECKS,
         draw=_Drawings(content.drawn),
     )
     return page.strip() + "\n"

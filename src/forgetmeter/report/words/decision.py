@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.probes.registry import things
 from forgetmeter.report.gate.gate_words import ANSWERS, both_sizes, observed, remark, size_in_words, subject
 from forgetmeter.report.words.numbers import percent
 from forgetmeter.report.words.recipe_words import variant_name
-from forgetmeter.results.gate.check import CheckResult, GateVerdict
+from forgetmeter.results.gate.check import CheckResult, GateVerdict, by_severity
 from forgetmeter.results.gate.gate import Gate, VariantGate
 from forgetmeter.results.ledger import LedgerEntry, surest_first
 from forgetmeter.results.results import Results
+from forgetmeter.specs.condition import Condition
 
 _EXAMPLES = 3
 
@@ -44,7 +46,7 @@ class Decision:
         verdict: The verdict on all conditions.
         answer: The same in words: ``Ship it.``
         saves: Its size, and by how much it is smaller than the original; empty if it is unknown.
-        checks: The conditions; those that do not pass come first.
+        checks: The conditions, those that fail first; relations that pass a condition share a line.
         forgotten: How many items were forgotten, of how many.
         examples: Items that the original was surest of: the question, the right answer and the answer now.
     """
@@ -87,14 +89,13 @@ def _decision(results: Results, variant: VariantGate) -> Decision:
     ledgers = results.ledgers(variant.recipe, model=variant.model) if done else ()
     known = [entry for ledger in ledgers for entry in ledger.entries if entry.status in ("kept", "forgotten")]
     gone = [entry for entry in known if entry.status == "forgotten"]
-    ordered = sorted(variant.results, key=lambda each: each.verdict == "PASS")
     return Decision(
         model=variant.model,
         name=variant_name(variant.recipe),
         verdict=variant.verdict,
         answer=f"{ANSWERS[variant.verdict].capitalize()}.",
         saves=_saves(variant),
-        checks=tuple(map(_line, ordered)),
+        checks=tuple(_lines(variant.results)),
         forgotten=_forgotten(gone, known, [ledger.task for ledger in ledgers]),
         examples=tuple((entry.statement, entry.gold, entry.after) for entry in surest_first(gone)[:_EXAMPLES]),
     )
@@ -106,6 +107,18 @@ def _saves(variant: VariantGate) -> str:
         return ""
     after, before, share = sizes
     return f"{after} instead of {before}: {percent(abs(share - 1))} {'larger' if share > 1 else 'smaller'}"
+
+
+def _lines(results: Sequence[CheckResult]) -> Iterator[CheckLine]:
+    passed: dict[tuple[Condition, str | None], list[CheckResult]] = {}
+    for result in sorted(results, key=lambda each: by_severity(each.verdict)):
+        if result.verdict == "PASS" and result.check.relation is not None:
+            passed.setdefault((result.check.condition, result.check.task), []).append(result)
+        else:
+            yield _line(result)
+    for (condition, task), alike in passed.items():
+        relations = f"{condition} ({task}, {counted(len(alike), 'relation')})"
+        yield _line(alike[0]) if len(alike) == 1 else CheckLine("PASS", relations, "", "")
 
 
 def _line(result: CheckResult) -> CheckLine:

@@ -16,6 +16,8 @@ from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe, stored_recipe
 from forgetmeter.specs.role import Component, Matrix, Role
 
+_ZEROING = {"unstructured", "semi_structured", "structured", "heads"}
+"""Kinds of methods that set weights to zero and change no others."""
 _WIDEST = 8
 """Bytes of a float64."""
 
@@ -49,6 +51,13 @@ def _problems(
     source = None if recipe is None or recipe.steps else run.study.sources.get(str(recipe.candidate))
     if source is not None and reached.smallest_bytes is not None:
         wrong["size is not that of its files"] = reached.smallest_bytes != source.bytes
+    if recipe is not None and recipe.candidate is not None and not recipe.steps:
+        # Both are the bytes of its files.
+        wrong["sizes are not those of one model"] = reached.smallest_bytes != reached.quantized_bytes
+    methods = run.study.methods
+    if recipe is not None and all(step.method in methods for step in recipe.steps):
+        kinds = {methods[step.method].kind for step in recipe.steps}
+        wrong |= _of_zeros(reached) if kinds and kinds <= _ZEROING else {}
     if recipe is not None and (original := originals.get((variant.model, recipe.candidate))) is not None:
         wrong |= _beside(reached, original)
     yield from (f"{variant.recipe} ({variant.model}): its {what}" for what, is_wrong in wrong.items() if is_wrong)
@@ -86,6 +95,16 @@ def _of_recipe(reached: Reached, recipe: Recipe) -> dict[str, bool]:
             reached.quantized_bytes != reached.dense_bytes or smallest != reached.bitmask_bytes or reached.simulated
         )
     return wrong
+
+
+def _of_zeros(reached: Reached) -> dict[str, bool]:
+    """Return what contradicts that weights were only set to zero: a lossless format stores all of the others."""
+    weights, _ = _total(reached)
+    least = reached.bitmask_bytes - weights / 8
+    return {
+        "sizes are not those of zeros": reached.quantized_bytes != reached.dense_bytes
+        or (reached.smallest_bytes is not None and reached.smallest_bytes < least)
+    }
 
 
 def _beside(reached: Reached, original: Reached) -> dict[str, bool]:

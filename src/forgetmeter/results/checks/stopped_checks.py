@@ -45,6 +45,5 @@ def stopped_problems(
         return
     units = [[ids[place] for place in unit] for unit in places]
     reached = precision_reached(units, before, after, aim=cell.precision)
-    # Earlier versions stated a precision even if asking went on to the last item.
-    if len(part) < len(ids) and reached > cell.precision * (1 + _ROUNDING):
+    if reached > cell.precision * (1 + _ROUNDING):
         yield f"it states that its drop is known to ±{cell.precision:g}, and its answers give ±{reached:.4f}"

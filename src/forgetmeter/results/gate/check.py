@@ -12,7 +12,7 @@ from forgetmeter.statistics.paired import CONFIDENCE, Estimate, normal_quantile
 from forgetmeter.statistics.resolution import t_quantile
 
 GateVerdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "UNMEASURED"]
-_WORST_FIRST: tuple[GateVerdict, ...] = ("FAIL", "UNMEASURED", "INCONCLUSIVE")
+_WORST_FIRST: tuple[GateVerdict, ...] = ("FAIL", "UNMEASURED", "INCONCLUSIVE", "PASS")
 POWER = 0.8
 """Probability with which the number of items that is said to be needed leads to a verdict."""
 _ROUNDS = 10
@@ -93,10 +93,14 @@ def judge(check: GateCheck, limit: float, measured: Measured) -> CheckResult:
     return CheckResult(check, "INCONCLUSIVE", limit, measured, needed=_needed(measured, limit, is_minimum=is_minimum))
 
 
+def by_severity(verdict: GateVerdict) -> int:
+    """Return the place of a verdict in the order of severity; PASS is last."""
+    return _WORST_FIRST.index(verdict)
+
+
 def worst(verdicts: Iterable[GateVerdict]) -> GateVerdict:
     """Return the verdict on all conditions together: all must pass, and one that fails decides."""
-    found = set(verdicts)
-    return next((verdict for verdict in _WORST_FIRST if verdict in found), "PASS")
+    return min(verdicts, key=by_severity, default="PASS")
 
 
 def _meets(estimate: Estimate, limit: float, *, is_minimum: bool) -> bool:

@@ -128,13 +128,16 @@ def planned_margins(
     """
     planned, others = [], []
     for condition in conditions:
-        if condition.quantity != "drop" or condition.extent == "all" or not isinstance(condition.limit, float):
+        if condition.quantity != "drop" or not isinstance(condition.limit, float):
             others.append(condition)
             continue
         names = [each.task for each in of_tasks]
         chosen = {
             task for name in condition.tasks or names for task in find_names("task", names, name, within="this study")
         }
+        if condition.extent == "all" and len(chosen) > 1:
+            others.append(condition)
+            continue
         for each in of_tasks:
             if each.task in chosen:
                 of = _relations_of(each) if condition.extent == "relation" else each

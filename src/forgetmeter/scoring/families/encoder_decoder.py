@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class EncoderDecoderScoring:
     """
 
     def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+        _unpack(loaded.model)
         self._loaded = loaded
         self._tokenizer = loaded.tokenizer
         self.batch_tokens = batch_tokens
@@ -151,6 +153,17 @@ class EncoderDecoderScoring:
     def _is_too_long(self, text: Tokens, written: int) -> bool:
         """Whether a text, or ``written`` tokens of the decoder, the last of which is not read, exceed the model."""
         return len(text) > self._max_length or written - 1 > self._max_written
+
+
+def _unpack(model: PreTrainedModel) -> None:
+    """Unpack weights of compressed-tensors, which does so in the first pass of the whole model: too late here.
+
+    Its layers would also turn the encoder's output into a plain dict.
+    """
+    hook = getattr(model, "ct_decompress_hook", None)
+    if hook is not None:
+        model._forward_pre_hooks[hook.id](model, ())
+        import_module("compressed_tensors.offload").remove_dispatch(model, onload_tensors=True)
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
