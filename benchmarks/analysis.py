@@ -1,4 +1,4 @@
-"""Times `show`, `findings` and `report` on a large run: 73 variants of 40,000 items each.
+"""Times `show`, `findings` and `report` on a large run: by default, 73 variants of 40,000 items each.
 
 The run is synthetic: random answers, of which a growing share is forgotten. Each command runs in its own process, so
 time and peak memory are what a user would see. Wall time and processor time are both given, since other work may run on
@@ -48,6 +48,7 @@ def main() -> None:
     """Make the run, time the commands, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=40_000)
+    parser.add_argument("--variants", type=int, default=73, help="including the original")
     parser.add_argument("--relations", type=int, default=41, help="0 for items without relations")
     parser.add_argument("--choices", type=int, default=20)
     parser.add_argument("--keep", type=Path, help="write the synthetic run here and keep it")
@@ -55,7 +56,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         location = str(arguments.keep or Path(folder) / "run")
         task = MadeUpTask("made_up", arguments.items, arguments.relations, arguments.choices, popularity=True)
-        recipes = [str(recipe) for recipe in preset_recipes("paper/all")]
+        recipes = [str(recipe) for recipe in preset_recipes("paper/all")][: arguments.variants - 1]
+        more = arguments.variants - 1 - len(recipes)
+        recipes += [f"l1_unstructured:head:{(place + 1) / (more + 1):.4f}" for place in range(more)]
         if not Path(location).exists():
             write_made_up_run(location, recipes=recipes, right=right, tasks=[task])
         print(f"synthetic: {len(recipes) + 1} variants x {arguments.items:,} items, {arguments.choices} choices each")
