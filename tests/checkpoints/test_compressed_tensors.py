@@ -164,7 +164,7 @@ def test_transformers_runs_packed_integers(checkpoint: Save, tmp_path: Path) -> 
         (
             "mixtral",
             "round_to_nearest:overall:4",
-            "and 3 more are not weights of such; choose --format dense, or regex(model\\.layers\\.\\d+\\.self_attn\\.q",
+            "and 3 more are not weights of linear layers; choose --format dense, or regex(model\\.layers\\.\\d+\\.self_attn\\.q",
         ),
         (
             "phi3",
@@ -177,7 +177,7 @@ def test_transformers_runs_packed_integers(checkpoint: Save, tmp_path: Path) -> 
         (
             "llama",
             "round_to_nearest:token_embedding:8",
-            "supports linear layers only, and model.embed_tokens.weight is not the weight of one",
+            "supports linear layers only, and model.embed_tokens.weight is not the weight of a linear layer",
         ),
         (
             "llama",

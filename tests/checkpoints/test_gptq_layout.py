@@ -139,11 +139,16 @@ def test_other_architectures_are_read_back(checkpoint: Save, tmp_path: Path, nam
         (
             "llama",
             "round_to_nearest:attention:4+gptq:feed_forward:4:symmetric=false",
-            "has the same bits, group size and zero points for all layers",
+            "needs the same bits, group size and zero points in all layers",
         ),
         ("llama", "round_to_nearest:attention:4+round_to_nearest:feed_forward:8", "choose --format compressed-tensors"),
         ("llama", "nf4:overall:group_size=8", "supports gptq and round_to_nearest only, not 'nf4"),
         ("llama", "l1_unstructured:overall:0.5", "--format gptq stores low-bit weights, and"),
+        (
+            "llama",
+            "gptq:overall:5:act_order=true:group_size=8",
+            "stores 2, 3, 4 and 8 bits, not 5; choose --format dense",
+        ),
         ("gpt2", "round_to_nearest:overall:4", "--format gptq supports linear layers only"),
         ("t5", "round_to_nearest:overall:4", "--format gptq is not supported for models of type t5"),
         ("mixtral", "round_to_nearest:attention:4", "--format gptq is not supported for this architecture"),
@@ -161,5 +166,7 @@ def test_shapes_must_fill_whole_words(tmp_path: Path) -> None:
     config = make_llama().config
     config.intermediate_size = 36
     LlamaForCausalLM(config).save_pretrained(tmp_path / "source")
-    with pytest.raises(UserError, match=r"stores 8 weights together, and the shape of .*, \[36, \d+\], is not a mul"):
+    with pytest.raises(
+        UserError, match=r"stores 8 weights together, and not every dimension of .*, \[36, \d+\], is a mul"
+    ):
         compress_checkpoint(str(tmp_path / "source"), "round_to_nearest:overall:4", tmp_path / "out", format="gptq")

@@ -70,7 +70,7 @@ def test_a_study_of_generated_answers(study: Path, monkeypatch: pytest.MonkeyPat
     forgotten = said("forgotten", run, "--recipe", RECIPE)
     assert "The capital of Italy is Rome / Roma Rome " in " ".join(forgotten.split())
     assert "Forgotten\nquestion" in forgotten
-    assert "is unknown: with 10 choices or fewer and a single phrasing, this cannot be determined." in forgotten
+    assert "is unknown: to determine this takes more than 10 choices, or a second phrasing." in forgotten
     assert "on compared" not in forgotten
     for command in (("report",), ("findings",), ("show", "--format", "frontier"), ("show", "--format", "shifts")):
         said(command[0], run, *command[1:])

@@ -254,7 +254,7 @@ def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
         elif "zeroes" in effects:
             yield "Zeros are stored as floating-point numbers and take as many bytes as before."
     elif request.format == "gptq":
-        yield "Layout gptq, as of GPTQModel, whose readers round the scales to 16 bits in a 16-bit model."
+        yield "Layout gptq, as written by GPTQModel. In a 16-bit model, its readers round the scales to 16 bits."
     else:
         yield (
             "Layout pack-quantized: from_pretrained reads it if compressed-tensors is installed. In a 16-bit model, "

@@ -54,10 +54,11 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
         if others:
             # transformers cannot load a model whose embedding is packed.
             by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in others])
-            are = "is not the weight of one" if len(others) == 1 else "are not weights of such"
+            them = "it" if len(others) == 1 else "them"
+            are = "is not the weight of a linear layer" if len(others) == 1 else "are not weights of linear layers"
             yield (
                 f"{option} supports linear layers only, and {listed(list(others), 1)} {are}; choose "
-                f"--format dense, or {by_name or 'a scope without it'}"
+                f"--format dense, or {by_name or f'a scope without {them}'}"
             )
     problem = next(_quantization_problems(request, steps, matrices), None)
     if problem is not None:
@@ -140,11 +141,12 @@ def _gptq_problems(
 ) -> Iterator[str]:
     """Report what GPTQ's layout cannot hold: it has one setting for all linear layers of the blocks."""
     packings = {packing for step in steps if (packing := packing_of(step)) is not None}
-    instead = "--format compressed-tensors" if not any(each.has_zero_points for each in packings) else "--format dense"
+    is_plain = not any(each.has_zero_points or each.is_ordered for each in packings)
+    instead = f"--format {'compressed-tensors' if is_plain else 'dense'}"
     if len(packings) > 1:
         yield (
-            "--format gptq has the same bits, group size and zero points for all layers, and "
-            f"'{request.recipe}' has not; choose {instead}"
+            "--format gptq needs the same bits, group size and zero points in all layers, and "
+            f"'{request.recipe}' mixes several; choose {instead}"
         )
         return
     for packing in packings:
@@ -154,13 +156,16 @@ def _gptq_problems(
     chosen = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
     outside = next((matrix for matrix in chosen if matrix.block is None), None)
     if outside is not None:
-        yield f"--format gptq stores layers of blocks, and {outside.parameter} is not part of any; choose overall"
+        yield (
+            f"--format gptq stores layers of blocks, and {outside.parameter} is not part of any; choose the scope "
+            "overall"
+        )
     together = lcm(WORD_BITS, *(packing.bits for packing in packings)) // next(iter(packings)).bits
     uneven = next((matrix for matrix in chosen if any(size % together for size in matrix_shape(model, matrix))), None)
     if uneven is not None:
         yield (
-            f"--format gptq stores {together} weights together, and the shape of {uneven.parameter}, "
-            f"{list(matrix_shape(model, uneven))}, is not a multiple of that; choose {instead}"
+            f"--format gptq stores {together} weights together, and not every dimension of {uneven.parameter}, "
+            f"{list(matrix_shape(model, uneven))}, is a multiple of that; choose {instead}"
         )
     packed, lists = {matrix.parameter for matrix in chosen}, {matrix.block[0] for matrix in matrices if matrix.block}
     for name, module in model.named_modules():

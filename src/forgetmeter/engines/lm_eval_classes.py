@@ -45,7 +45,7 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
             f"engine {name} needs {' and '.join(missing)}; install it with: pip install 'forgetmeter[engines]'"
         )
     if lacking := [each for each in _required(kind) if each not in arguments]:
-        raise UserError(f"engine {name}: {lacking[0]} is missing")
+        raise UserError(f"engine {name}: {lacking[0]} is missing; add {lacking[0]}=… to its arguments")
     values = argument_values(arguments)
 
     def start(given: Mapping[str, Any]) -> Runtime:

@@ -46,7 +46,7 @@ def engine_problems(reference: ModelReference) -> list[str]:
         model = arguments.get("pretrained", "")
         # An endpoint may call its model by a path on its own machine.
         if "base_url" not in arguments and model.startswith(_PATHS) and not Path(model).expanduser().exists():
-            raise UserError(f"engine {name}: pretrained '{model}' does not exist")
+            raise UserError(f"engine {name}: pretrained '{model}' does not exist; check the path")
         _starter(name, arguments)
     except UserError as error:
         return [str(error)]

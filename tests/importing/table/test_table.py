@@ -112,7 +112,7 @@ def test_only_right_or_wrong_is_enough(tmp_path: Path) -> None:
     # Nothing is known of the predictions, so their share of changes is unknown, not zero.
     assert (cell.prediction_flips, cell.p_chance) == (None, None)
     text = ledger_text(results.ledgers("answers:b")[0], [], status="forgotten", total=0, width=100).plain
-    assert "with 10 choices or fewer and a single phrasing, this cannot be determined" in text
+    assert "to determine this takes more than 10 choices, or a second phrasing" in text
     (entry,) = [entry for entry in results.ledgers("answers:b")[0].entries if entry.status == "forgotten"]
     lines = ledger_text(results.ledgers("answers:b")[0], [entry], status="forgotten", total=1, width=100).plain
     assert lines.splitlines()[-3:] == ["question", "────────", "1"]

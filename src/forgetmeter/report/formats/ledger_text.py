@@ -86,7 +86,7 @@ def _fates(ledger: Ledger) -> Text:
     text = Text()
     lines = [(number, _FATES[fate]) for fate, number in ledger.fates if number]
     unknown = ledger.total.forgotten - sum(number for number, _ in lines)
-    few = f"with {ENOUGH_CHOICES} choices or fewer and a single phrasing, this cannot be determined"
+    few = f"to determine this takes more than {ENOUGH_CHOICES} choices, or a second phrasing"
     why = few if ledger.has_items else _UNKNOWN_ITEMS
     if lines:
         lines += [(unknown, f"unknown: {why}")] if unknown else []

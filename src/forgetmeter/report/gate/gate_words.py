@@ -21,7 +21,8 @@ _MOST_ITEMS = 10**7
 def answer(gate: Gate) -> str:
     """Return the verdict on a run as a sentence: ``PASS: ship it (2 of 2 variants pass)``."""
     passed = sum(each.verdict == "PASS" for each in gate.variants)
-    of = "" if len(gate.variants) == 1 else f" ({passed} of {counted(len(gate.variants), 'variant')} pass)"
+    verb = "passes" if passed == 1 else "pass"
+    of = "" if len(gate.variants) == 1 else f" ({passed} of {counted(len(gate.variants), 'variant')} {verb})"
     return f"{gate.verdict}: {ANSWERS[gate.verdict]}{of}"
 
 
