@@ -166,7 +166,5 @@ def test_shapes_must_fill_whole_words(tmp_path: Path) -> None:
     config = make_llama().config
     config.intermediate_size = 36
     LlamaForCausalLM(config).save_pretrained(tmp_path / "source")
-    with pytest.raises(
-        UserError, match=r"stores 8 weights together, and not every dimension of .*, \[36, \d+\], is a mul"
-    ):
+    with pytest.raises(UserError, match=r"8 weights together, and not every dimension of .*, \[36, \d+\], is"):
         compress_checkpoint(str(tmp_path / "source"), "round_to_nearest:overall:4", tmp_path / "out", format="gptq")
