@@ -54,6 +54,10 @@ def print_scope_rows(rows: ScopeRows, stream: TextIO) -> None:
 def _notes(rows: ScopeRows) -> Iterable[str]:
     if rows.tied_to:
         yield f"The head shares its weights with {rows.tied_to}, until a recipe compresses it."
+    if rows.shared:
+        own, run = rows.shared
+        sets, names = ("one set", "layer 0") if own == 1 else (f"{own} sets", f"layers 0 to {own - 1}")
+        yield f"Its {run} layers share {sets} of weights, which scopes call {names}."
     if rows.keys_and_values:
         yield f"attention.key also produces the values; there is no attention.value: {_named(rows.keys_and_values)}."
     if rows.unknown:

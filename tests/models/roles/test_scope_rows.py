@@ -75,6 +75,12 @@ def test_each_matrix_is_in_one_row_or_left_alone(name: str) -> None:
 
 def test_projections_between_embedding_and_hidden_size_have_a_scope() -> None:
     assert weights(rows_of("albert").scopes)["embedding_projection"] == (1, 16 * HIDDEN)
+    layers = make_architecture("albert").config.num_hidden_layers
+    assert (rows_of("albert").shared, rows_of("bert").shared) == ((1, layers), None)
+    assert layers > 1
+    with torch.device("meta"):
+        longcat = next(each for name, each in CONFIGURATIONS.items() if name.startswith("longcat_flash"))
+        assert rows_of_model(longcat.model()).shared is None
     assert "embedding_projection" not in rows_of("bert").empty
 
 

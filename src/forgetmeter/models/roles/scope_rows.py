@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel
 
@@ -45,6 +45,7 @@ class ScopeRows:
         keys_and_values: The key projections of attention without a value projection, as in Gemma 4's larger models:
             they make the values, too.
         components_without_part: Which of attention and feed-forward have weights without a part.
+        shared: The numbers of layers with weights of their own and of layers that run, if fewer have, as in ALBERT.
 
     Each parameter of two or more dimensions is in a row of ``scopes`` or ``left_alone``, or of unknown role.
     """
@@ -57,6 +58,7 @@ class ScopeRows:
     tied_to: str | None
     keys_and_values: tuple[str, ...] = ()
     components_without_part: tuple[str, ...] = ()
+    shared: tuple[int, int] | None = None
 
 
 def scope_rows(matrices: Sequence[Matrix], reasons: Iterable[tuple[str, int]], total: int) -> ScopeRows:
@@ -114,4 +116,14 @@ def _row(name: str, sizes: Sequence[int], total: int) -> Row:
 def rows_of_model(model: PreTrainedModel) -> ScopeRows:
     """Count the weights that each scope selects in a model; values are not read."""
     reasons = [(reason, model.get_parameter(name).numel()) for name, reason in left_alone(model).items()]
-    return scope_rows(weight_map(model), reasons, sum(parameter.numel() for parameter in model.parameters()))
+    matrices, total = weight_map(model), sum(parameter.numel() for parameter in model.parameters())
+    return replace(scope_rows(matrices, reasons, total), shared=_shared_layers(model, matrices))
+
+
+def _shared_layers(model: PreTrainedModel, matrices: Iterable[Matrix]) -> tuple[int, int] | None:
+    blocks = {matrix.block for matrix in matrices if matrix.block is not None}
+    config = model.config.get_text_config()
+    layers = getattr(config, "num_hidden_layers", 0)
+    # LongCat's blocks are of two layers each, with weights of their own.
+    is_shared = not model.config.is_encoder_decoder and getattr(config, "num_layers", None) != len(blocks)
+    return (len(blocks), layers) if is_shared and 0 < len(blocks) < layers else None
