@@ -9,6 +9,8 @@ import pytest
 import torch
 from models.architectures import make_architecture
 
+from forgetmeter.config.study import CalibrationSettings
+
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Callable[..., Path]:
@@ -20,3 +22,11 @@ def checkpoint(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return save
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> CalibrationSettings:
+    """Write a short calibration text."""
+    path = tmp_path / "text.txt"
+    path.write_text("A text of several words that says nothing new. " * 50)
+    return CalibrationSettings(str(path), sequences=6, length=20)

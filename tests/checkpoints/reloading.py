@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
+from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import compress
+from forgetmeter.errors import UserError
 from forgetmeter.models.family import auto_class, family_of
 from forgetmeter.models.loaded import Loaded
 
@@ -36,6 +39,14 @@ def assert_same(one: PreTrainedModel, other: PreTrainedModel) -> None:
     for name, tensor in ours.items():
         assert tensor.dtype == theirs[name].dtype, name
         assert torch.equal(_bits(tensor), _bits(theirs[name])), name
+
+
+def assert_refused(source: Path, recipe: str, out: Path, *, format: str, says: str) -> None:
+    """Assert that a recipe's result cannot be written in a format, and that nothing is left beside the source."""
+    with pytest.raises(UserError) as caught:
+        compress_checkpoint(str(source), recipe, out, format=format)
+    assert says in str(caught.value)
+    assert {path.name for path in out.parent.iterdir()} == {source.name}
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

@@ -27,13 +27,6 @@ def folder(request, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def text(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_text("A text of several words that says nothing new. " * 50)
-    return CalibrationSettings(str(path), sequences=6, length=20)
-
-
 @pytest.mark.parametrize(
     "recipe",
     [

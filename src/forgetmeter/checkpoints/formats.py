@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from itertools import islice
 from math import lcm
 
 import torch
@@ -60,11 +59,11 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
                 f"{option} supports linear layers only, and {listed(list(others), 1)} {are}; choose "
                 f"--format dense, or {by_name or f'a scope without {them}'}"
             )
-    problem = next(_quantization_problems(request, steps, matrices), None)
+    problem = _quantization_problem(request, steps, matrices)
+    if problem is None and steps and request.format == "gptq":
+        problem = _gptq_problem(request, steps, matrices, model)
     if problem is not None:
         yield problem
-    elif steps and request.format == "gptq":
-        yield from islice(_gptq_problems(request, steps, matrices, model), 1)
 
 
 def kernel_problems(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -86,7 +85,7 @@ def _reader_problems(request: CompressionRequest, model: PreTrainedModel, matric
         if matrix.form == "linear" and any(step.scope.selects(matrix) for step in quantizing(request.recipe))
     }
     own = next((name for name, module in packed.items() if type(module) is not nn.Linear), None)
-    if own is not None or not _can_be_without_weights(model, packed):
+    if own is not None or (packed and not _can_be_without_weights(model, packed)):
         yield (
             f"--format {request.format} is not supported for models of type {model.config.model_type}: their code "
             "in transformers accesses weights that would be packed; choose --format dense"
@@ -113,74 +112,64 @@ def _can_be_without_weights(model: PreTrainedModel, packed: Iterable[str]) -> bo
     return True
 
 
-def _quantization_problems(
-    request: CompressionRequest, steps: Sequence[Step], matrices: Sequence[Matrix]
-) -> Iterator[str]:
+def _quantization_problem(request: CompressionRequest, steps: Sequence[Step], matrices: Sequence[Matrix]) -> str | None:
+    """Return why no packed layout, or not compressed-tensors', can hold what a step quantizes; ``None`` if it can."""
     option = f"--format {request.format}"
     for step in steps:
         packing = packing_of(step)
         if packing is None:
             methods = list(packing_methods())
             supported = "other options" if step.method in methods else joined(methods)
-            yield f"{option} supports {supported} only, not '{step}'; choose --format dense"
-        elif request.format == "compressed-tensors" and (packing.has_zero_points or packing.is_ordered):
+            return f"{option} supports {supported} only, not '{step}'; choose --format dense"
+        if request.format == "compressed-tensors" and (packing.has_zero_points or packing.is_ordered):
             what = "groups of input units that are not neighbours" if packing.is_ordered else "zero points"
-            yield f"{option} cannot store '{step}', which has {what}; choose --format gptq or --format dense"
+            return f"{option} cannot store '{step}', which has {what}; choose --format gptq or --format dense"
     for step in steps:
         chosen = {matrix.parameter for matrix in step.scope.select(matrices)}
         left = next((m for m in matrices if m.parameter in chosen and not step.scope.selects(m)), None)
         if left is not None:
-            yield (
+            return (
                 f"{option} stores whole layers, and '{step}' quantizes only part of "
                 f"{left.parameter}; choose a scope with all of it, or --format dense"
             )
+    return None
 
 
-def _gptq_problems(
+def _gptq_problem(
     request: CompressionRequest, steps: Sequence[Step], matrices: Sequence[Matrix], model: PreTrainedModel
-) -> Iterator[str]:
-    """Report what GPTQ's layout cannot hold: it has one setting for all linear layers of the blocks."""
-    packings = {packing for step in steps if (packing := packing_of(step)) is not None}
-    is_plain = not any(each.has_zero_points or each.is_ordered for each in packings)
+) -> str | None:
+    """Return why GPTQ's layout, which has one setting for all linear layers of the blocks, cannot hold a result."""
+    packing, *others = {packing for step in steps if (packing := packing_of(step)) is not None}
+    is_plain = not any(each.has_zero_points or each.is_ordered for each in (packing, *others))
     instead = f"--format {'compressed-tensors' if is_plain else 'dense'}"
-    if len(packings) > 1:
-        yield (
+    if others:
+        return (
             "--format gptq needs the same bits, group size and zero points in all layers, and "
             f"'{request.recipe}' mixes several; choose {instead}"
         )
-        return
-    for packing in packings:
-        if packing.bits not in GPTQ_BITS:
-            yield f"--format gptq stores {joined(map(str, GPTQ_BITS))} bits, not {packing.bits}; choose {instead}"
-            return
+    if packing.bits not in GPTQ_BITS:
+        return f"--format gptq stores {joined(map(str, GPTQ_BITS))} bits, not {packing.bits}; choose {instead}"
     chosen = [matrix for matrix in matrices if any(step.scope.selects(matrix) for step in steps)]
-    outside = next((matrix for matrix in chosen if matrix.block is None), None)
+    outside = next((matrix.parameter for matrix in chosen if matrix.block is None), None)
     if outside is not None:
-        yield (
-            f"--format gptq stores layers of blocks, and {outside.parameter} is not part of any; choose the scope "
-            "overall"
-        )
-    together = lcm(WORD_BITS, *(packing.bits for packing in packings)) // next(iter(packings)).bits
-    uneven = next((matrix for matrix in chosen if any(size % together for size in matrix_shape(model, matrix))), None)
+        return f"--format gptq stores layers of blocks, and {outside} is not part of any; choose the scope overall"
+    together = lcm(WORD_BITS, packing.bits) // packing.bits
+    packed = {matrix.parameter: list(model.get_parameter(matrix.parameter).shape) for matrix in chosen}
+    uneven = next((name for name, shape in packed.items() if any(size % together for size in shape)), None)
     if uneven is not None:
-        yield (
-            f"--format gptq stores {together} weights together, and not every dimension of {uneven.parameter}, "
-            f"{list(matrix_shape(model, uneven))}, is a multiple of that; choose {instead}"
+        return (
+            f"--format gptq stores {together} weights together, and not every dimension of {uneven}, "
+            f"{packed[uneven]}, is a multiple of that; choose {instead}"
         )
-    packed, lists = {matrix.parameter for matrix in chosen}, {matrix.block[0] for matrix in matrices if matrix.block}
-    for name, module in model.named_modules():
-        in_blocks = name.startswith(tuple(f"{path}." for path in lists))
-        if in_blocks and type(module) is nn.Linear and f"{name}.weight" not in packed:
-            yield (
-                f"readers of --format gptq expect all linear layers of the blocks to be quantized, and "
-                f"'{request.recipe}' leaves {name} as it is; choose the scope overall, or {instead}"
-            )
-            return
-
-
-def matrix_shape(model: PreTrainedModel, matrix: Matrix) -> tuple[int, ...]:
-    """Return the shape of a matrix's parameter."""
-    return tuple(model.get_parameter(matrix.parameter).shape)
+    blocks = tuple(f"{path}." for path in {matrix.block[0] for matrix in matrices if matrix.block})
+    inside = (name for name, module in model.named_modules() if type(module) is nn.Linear and name.startswith(blocks))
+    left = next((name for name in inside if f"{name}.weight" not in packed), None)
+    if left is not None:
+        return (
+            "readers of --format gptq expect all linear layers of the blocks to be quantized, and "
+            f"'{request.recipe}' leaves {left} as it is; choose the scope overall, or {instead}"
+        )
+    return None
 
 
 def quantizing(recipe: Recipe) -> list[Step]:

@@ -147,11 +147,15 @@ def _as_stored(tokenizer: PreTrainedTokenizerBase, folder: Path) -> PreTrainedTo
     if type(tokenizer) is TokenizersBackend:
         # Read from the file already.
         return tokenizer
-    is_changed = _NORMALIZING & raw_config(folder, "tokenizer_config.json").keys()
-    if is_changed or not (folder / "tokenizer.json").is_file() or not getattr(tokenizer, "is_fast", False):
+    settings = raw_config(folder, "tokenizer_config.json")
+    if (
+        _NORMALIZING & settings.keys()
+        or not (folder / "tokenizer.json").is_file()
+        or not getattr(tokenizer, "is_fast", False)
+    ):
         return tokenizer
     stored = TokenizersBackend.from_pretrained(folder, **_SAFE)
-    if "add_prefix_space" in raw_config(folder, "tokenizer_config.json"):
+    if "add_prefix_space" in settings:
         # Unlike other rules, this one is taken from there.
         for own, other in zip(_byte_levels(stored), _byte_levels(tokenizer), strict=False):
             own.add_prefix_space = other.add_prefix_space

@@ -12,6 +12,7 @@ from forgetmeter.results.checks.table_checks import or_error
 from forgetmeter.runs import layout
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredVariant
+from forgetmeter.specs.method_facts import Methods
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe, stored_recipe
 from forgetmeter.specs.role import Component, Matrix, Role
@@ -47,17 +48,10 @@ def _problems(
     stored = read_json(run.read(layout.variant_path(variant.id)))["reached"]
     if stored.get("sparsity", reached.sparsity) != reached.sparsity:
         yield f"{variant.recipe} ({variant.model}): its sparsity is not that of its counts of weights"
-    wrong = {**_alone(reached), **({} if recipe is None else _of_recipe(reached, recipe))}
+    wrong = {**_alone(reached), **({} if recipe is None else _of_recipe(reached, recipe, run.study.methods))}
     source = None if recipe is None or recipe.steps else run.study.sources.get(str(recipe.candidate))
     if source is not None and reached.smallest_bytes is not None:
         wrong["size is not that of its files"] = reached.smallest_bytes != source.bytes
-    if recipe is not None and recipe.candidate is not None and not recipe.steps:
-        # Both are the bytes of its files.
-        wrong["sizes are not those of one model"] = reached.smallest_bytes != reached.quantized_bytes
-    methods = run.study.methods
-    if recipe is not None and all(step.method in methods for step in recipe.steps):
-        kinds = {methods[step.method].kind for step in recipe.steps}
-        wrong |= _of_zeros(reached) if kinds and kinds <= _ZEROING else {}
     if recipe is not None and (original := originals.get((variant.model, recipe.candidate))) is not None:
         wrong |= _beside(reached, original)
     yield from (f"{variant.recipe} ({variant.model}): its {what}" for what, is_wrong in wrong.items() if is_wrong)
@@ -79,8 +73,8 @@ def _alone(reached: Reached) -> dict[str, bool]:
     }
 
 
-def _of_recipe(reached: Reached, recipe: Recipe) -> dict[str, bool]:
-    """Return what contradicts the recipe: the counts of its scopes, or the sizes of a model that it does not change."""
+def _of_recipe(reached: Reached, recipe: Recipe, methods: Methods) -> dict[str, bool]:
+    """Return what contradicts the recipe: counts of its scopes, or sizes of a model that it leaves, or sets to zero."""
     wrong = {}
     if (chosen := _selected(reached, recipe)) is not None:
         counts = [reached.roles[role] for role in chosen]
@@ -94,17 +88,16 @@ def _of_recipe(reached: Reached, recipe: Recipe) -> dict[str, bool]:
         wrong["sizes are not those of a model without a change"] = (
             reached.quantized_bytes != reached.dense_bytes or smallest != reached.bitmask_bytes or reached.simulated
         )
+    elif not recipe.steps:
+        # Both are the bytes of a candidate's files.
+        wrong["sizes are not those of one model"] = reached.smallest_bytes != reached.quantized_bytes
+    elif all(step.method in methods and methods[step.method].kind in _ZEROING for step in recipe.steps):
+        # A lossless format stores all of the others.
+        least = reached.bitmask_bytes - _total(reached)[0] / 8
+        wrong["sizes are not those of zeros"] = reached.quantized_bytes != reached.dense_bytes or (
+            reached.smallest_bytes is not None and reached.smallest_bytes < least
+        )
     return wrong
-
-
-def _of_zeros(reached: Reached) -> dict[str, bool]:
-    """Return what contradicts that weights were only set to zero: a lossless format stores all of the others."""
-    weights, _ = _total(reached)
-    least = reached.bitmask_bytes - weights / 8
-    return {
-        "sizes are not those of zeros": reached.quantized_bytes != reached.dense_bytes
-        or (reached.smallest_bytes is not None and reached.smallest_bytes < least)
-    }
 
 
 def _beside(reached: Reached, original: Reached) -> dict[str, bool]:
