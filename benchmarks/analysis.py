@@ -58,7 +58,8 @@ def main() -> None:
         task = MadeUpTask("made_up", arguments.items, arguments.relations, arguments.choices, popularity=True)
         recipes = [str(recipe) for recipe in preset_recipes("paper/all")][: arguments.variants - 1]
         more = arguments.variants - 1 - len(recipes)
-        recipes += [f"l1_unstructured:head:{(place + 1) / (more + 1):.4f}" for place in range(more)]
+        levels = (f"l1_unstructured:head:{thousandths / 1000}" for thousandths in range(1, 1000))
+        recipes += [recipe for recipe in levels if recipe not in recipes][:more]
         if not Path(location).exists():
             write_made_up_run(location, recipes=recipes, right=right, tasks=[task])
         print(f"synthetic: {len(recipes) + 1} variants x {arguments.items:,} items, {arguments.choices} choices each")

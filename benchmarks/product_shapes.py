@@ -2,7 +2,9 @@
 
     OMP_NUM_THREADS=2 python benchmarks/product_shapes.py [--dtype float32] [--tokens 1000] [--rounds 30]
 
-Prints a Markdown table: the fastest time of each product, and its rate as a share of that of a large one.
+Prints a Markdown table: the fastest time of each product, and its rate as a share of that of a large one. Below it, the
+time of multiplying by some shares of the head's weights only, as a sparse matrix: a head pruned by so much could be
+computed as the original's logits, kept, minus this product.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ SHAPES = {
     "head": (49152, 576),
 }
 """Output and input units."""
+SPARSE = (0.01, 0.03, 0.1)
+"""Shares of the head's weights."""
 
 
 def main() -> None:
@@ -49,6 +53,12 @@ def main() -> None:
             f"{1e3 * taken:.2f} ms, {needed / taken:.0%}" for taken in (fastest(work, options.rounds) for work in works)
         ]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print()
+    for share in SPARSE:
+        given, weight = torch.randn(options.tokens, 576), torch.randn(SHAPES["head"])
+        few = (weight * (torch.rand_like(weight) < share)).to_sparse_csr()
+        seconds = fastest(lambda few=few, given=given: few @ given.T, max(options.rounds // 10, 1))
+        print(f"{share:.0%} of the head's weights, sparse (float32): {1e3 * seconds:.1f} ms")
 
 
 def multiplying(given: torch.Tensor, packed: torch.Tensor) -> Callable[[], object]:

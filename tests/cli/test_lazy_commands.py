@@ -135,7 +135,10 @@ def test_only_a_lack_of_memory_is_no_bug(error: str, is_bug: bool) -> None:
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == is_bug
     if not is_bug:
-        assert done.stderr == "error: out of memory (MemoryError); what was stored before is complete\n"
+        assert done.stderr == (
+            "error: out of memory (MemoryError); what was stored before is complete; free memory and repeat the "
+            "command\n"
+        )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")

@@ -18,6 +18,7 @@ from hostile_run import HALF, INT8, MOST, RELATION, write_hostile_run
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.drawing import draw, file_name
 from forgetmeter.report.figures.drawing import drawn as drawn_by_process
+from forgetmeter.report.figures.heat_figure import HeatGrid, heat_figure
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.results.relation_shares import relation_shares
 from forgetmeter.results.results import open_run
@@ -146,6 +147,13 @@ def test_methods_in_one_scope_share_a_figure_and_are_distinguished(tmp_path):
     assert figure.note == ""
     assert [row[0] for row in figure.table.rows] == ["l1_unstructured", "random_unstructured"]
     assert {"l1_unstructured: baseline", "random_unstructured: baseline"} < set(marks(draw([figure])[0].svg))
+
+
+def test_a_chart_of_hundreds_of_recipes_is_drawn():
+    # Altair refuses more than 5,000 marks by default.
+    columns, recipes = tuple((f"relation {one}", 9) for one in range(41)), tuple(f"recipe {one}" for one in range(125))
+    (found,) = draw([heat_figure(HeatGrid("model", "facts", "relation", columns, recipes, ((0.5,) * 41,) * 125))])
+    assert found.svg.count("of 9 forgotten") == 41 * 125
 
 
 def test_a_chart_that_cannot_be_drawn_gives_the_reason():

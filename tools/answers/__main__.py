@@ -25,8 +25,8 @@ from forgetmeter.basics.plural import joined
 
 _MADE_BY = "<!-- Made by `python tools/answers`; do not edit. -->"
 _REAL = "SmolLM2"
-_PAPER = """*The paper* is [arXiv 2312.00960](https://arxiv.org/abs/2312.00960), which this project follows; Q1 to Q4
-    are its open questions."""
+_PAPER = "*The paper* is [arXiv 2312.00960](https://arxiv.org/abs/2312.00960), which this project follows"
+_QUESTIONS = "; Q1 to Q4 are its open questions."
 
 
 _ELSEWHERE = stacked(
@@ -60,7 +60,9 @@ def write(runs: Path, out: Path) -> None:
         page = make(asked[group])
         pages.append(page)
         origin = _origin([source for source in SOURCES if group in source.groups], asked["grid"])
-        about = f"{_PAPER} {origin}" if re.search(r"paper|^Q\d", page.question) else origin
+        about = origin
+        if re.search(r"paper|^Q\d", page.question):
+            about = f"{_PAPER}{_QUESTIONS if page.question.startswith('Q') else '.'} {origin}"
         (out / page.file).write_text(f"# {page.question}\n\n{_MADE_BY}\n\n{paragraph(about)}\n\n{page.text}\n")
     made = {page.file for page in pages} | {"README.md"}
     others = [path for path in sorted((ROOT / "docs" / "results").glob("*.md")) if path.name not in made]
@@ -95,7 +97,7 @@ def _overview(pages: Sequence[Page], others: Sequence[Path], origin: str) -> str
         "# Results",
         _MADE_BY,
         "## The paper's questions",
-        paragraph(f"{_PAPER} {origin}"),
+        paragraph(f"{_PAPER}{_QUESTIONS} {origin}"),
         table(["question", "verdict", "answer"], rows, texts=3),
         _ELSEWHERE,
         "## Other measurements",

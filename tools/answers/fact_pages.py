@@ -58,15 +58,17 @@ def cheap_numbers(models: Sequence[Subject]) -> Page:
             that less divergence, or a lower perplexity, should mean more facts. *At equal size*: the partial
             correlation given the bytes ([how it is computed](../findings.md#do-cheap-numbers-foretell-forgetting)). KL
             is the Kullback-Leibler divergence of a variant's predictions from the original's, per token of the text of
-            the task `divergence`: its mean and its 99.9% quantile."""
+            the task `divergence`: its mean and its 99.9% quantile. *Top-1 agreement* is the share of tokens
+            for which both have the same most likely next token."""
         ),
         table(header, rows),
         paragraph(
             """The intervals treat variants as independent, which they are not. The standard decoder was trained only
-            on statements of facts, so the text of `divergence` is unlike anything that it was trained on, and
-            its perplexity on it falls as weights are pruned. A good rank correlation over many variants does not
-            mean that two of similar divergence retain alike: at 4 bits, the [calibrated methods](calibrated.md) diverge
-            less from SmolLM2 than plain rounding does, and none measurably retains more facts."""
+            on statements of facts, so the text of `divergence` is unlike anything that it was trained on, and the
+            decoder's perplexity on this text falls as weights are pruned. A good rank correlation over many variants
+            does not mean that two of similar divergence retain alike: at 4 bits, the [calibrated
+            methods](calibrated.md) diverge less from SmolLM2 than plain rounding does, and none measurably
+            retains more facts."""
         ),
     )
     kl, ratio = (

@@ -184,7 +184,9 @@ def _say_other(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return _say_unwritable(error)
     if is_out_of_memory(error):
-        _say(f"out of memory ({one_line(error)}); what was stored before is complete")
+        _say(
+            f"out of memory ({one_line(error)}); what was stored before is complete; free memory and repeat the command"
+        )
         return _UNFINISHED
     # Usage errors: newer typer releases bundle their own click, so its classes cannot be named here.
     if not hasattr(error, "format_message"):

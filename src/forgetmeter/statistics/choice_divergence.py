@@ -23,6 +23,7 @@ class ChoiceDistributions:
             self._starts = np.concatenate([[0], np.cumsum(self._lengths)[:-1]])
             self._values = loglikelihoods
             self._log_sums = self._log_sum(self._values)
+            self._ruled_out = np.isneginf(loglikelihoods)
             self._shares = np.exp(self._values - np.repeat(self._log_sums, self._lengths))
 
     def divergence(self, loglikelihoods: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.float32] | None:
@@ -42,7 +43,7 @@ class ChoiceDistributions:
         with np.errstate(invalid="ignore"):
             terms = self._shares * (self._values - loglikelihoods)
             # A choice that the baseline rules out adds nothing: p log p is 0 at 0.
-            terms[np.isneginf(self._values) & ~np.isnan(loglikelihoods)] = 0
+            terms[self._ruled_out & ~np.isnan(loglikelihoods)] = 0
             crossed = np.add.reduceat(terms, self._starts)
             divergence = crossed - self._log_sums + self._log_sum(loglikelihoods)
         divergence[self._lengths < 2] = np.nan

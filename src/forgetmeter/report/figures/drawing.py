@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import altair as alt
+
 from forgetmeter.basics.visible_text import each_text, visible
 from forgetmeter.report.figures.drawer import Drawer
 from forgetmeter.report.figures.figure import DrawnFigure, Figure
@@ -15,7 +17,9 @@ from forgetmeter.report.figures.theme import configuration
 
 def specifications(figures: Iterable[Figure]) -> list[dict[str, Any]]:
     """Return figures as Vega-Lite specifications, whose texts are valid in SVG: names may have any characters."""
-    charts = (each_text(figure.chart.to_dict(validate=False), visible) for figure in figures)
+    # Altair would refuse more than 5,000 marks, such as a heat map of 122 recipes by 41 relations.
+    with alt.data_transformers.enable(max_rows=None):
+        charts = [each_text(figure.chart.to_dict(validate=False), visible) for figure in figures]
     return [{**chart, "config": configuration()} for chart in charts]
 
 

@@ -85,7 +85,7 @@ class Measuring:
             raise NotMeasured(
                 f"the scores of {counted(broken, 'text')} are NaN or infinite"
                 if broken
-                else "too few texts for an interval"
+                else "fewer than five texts, too few for an interval; evaluate more"
             )
         if (check.condition.quantity, check.condition.statistic) == ("divergence", "mean"):
             found = list(map(strict_mean, found))

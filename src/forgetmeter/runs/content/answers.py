@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -95,7 +96,7 @@ class Answers:
         """Index of the baseline among the variants; ``None`` if it has no outcomes."""
         return self.recipes.index(BASELINE) if BASELINE in self.recipes else None
 
-    @property
+    @cached_property
     def paired(self) -> NDArray[np.bool_]:
         """Whether both variant and baseline answered, shape ``(variants, items)``; all false without a baseline."""
         if self.baseline is None:
@@ -129,8 +130,7 @@ def read_answers(folder: RunFolder, parts: Sequence[UnionPart], shapes: pd.DataF
     by_task = {str(task): group.set_index("item_id") for task, group in shapes.groupby("task", sort=False)}
     unknown = pd.DataFrame(columns=list(shapes.columns)).set_index("item_id")
     return tuple(
-        _answers(key, _tables(folder, list(group)), by_task.get(key[1], unknown))
-        for key, group in groupby(ordered, key=_key)
+        _answers(key, folder, list(group), by_task.get(key[1], unknown)) for key, group in groupby(ordered, key=_key)
     )
 
 
@@ -154,35 +154,49 @@ def _tables(folder: RunFolder, parts: Sequence[UnionPart]) -> Iterator[tuple[str
             yield part.keys["recipe"], table
 
 
-class _Rows:
-    """Rows of the arrays, filled variant by variant."""
+_MATRICES: Mapping[str, tuple[type, float | bool]] = {
+    "answered": (np.bool_, False),
+    "correct": (np.bool_, False),
+    "changed": (np.bool_, False),
+    "rank": (np.float32, np.nan),
+    "margin": (np.float32, np.nan),
+    "divergence": (np.float32, np.nan),
+}
+"""The dtype of each matrix, and what it holds without an outcome."""
 
-    def __init__(self, first: pa.Table) -> None:
+
+class _Rows:
+    """The matrices, filled variant by variant: a second copy of a large run's would not fit into memory."""
+
+    def __init__(self, first: pa.Table, variants: int) -> None:
         self.ids: Any = first["item_id"].combine_chunks()
+        shape = variants, len(self.ids)
+        self.matrices: dict[str, NDArray[Any]] = {
+            name: np.full(shape, fill, dtype) for name, (dtype, fill) in _MATRICES.items()
+        }
         self.first: Any = first["prediction"].combine_chunks()
         self.distributions = ChoiceDistributions(*_flat(first["loglikelihoods"].combine_chunks()))
         self._places: dict[str, int] | None = None
-        self.rows: list[dict[str, NDArray[np.generic]]] = []
         self.more: list[str] = []
         self.has_predictions = False
 
-    def add(self, table: pa.Table) -> None:
+    def add(self, row: int, table: pa.Table) -> None:
         ids = table["item_id"].combine_chunks()
         places = None if ids.equals(self.ids) else self._find(ids)
         predictions = table["prediction"].combine_chunks()
         self.has_predictions |= bool(pc.any(pc.not_equal(predictions, "")).as_py())
-        values: dict[str, NDArray[np.generic]] = {
+        values: dict[str, NDArray[np.generic] | bool] = {
+            "answered": True,
             "correct": table["correct"].to_numpy(),
             "rank": _floats(table["rank"]),
             "margin": _floats(table["margin"]),
             "changed": _different(self.first, predictions, places),
         }
-        if places is not None:
-            values["places"] = places
-        else:
+        if places is None:
             divergence = self.distributions.divergence(*_flat(table["loglikelihoods"].combine_chunks()))
             values |= {} if divergence is None else {"divergence": divergence}
-        self.rows.append(values)
+        for name, of_items in values.items():
+            self.matrices[name][row, slice(len(self.ids)) if places is None else places] = of_items
 
     def _find(self, ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - of arrow
         # The variants of a run have the same items, unless somebody assembled the run by hand.
@@ -192,22 +206,19 @@ class _Rows:
             if item not in self._places:
                 self._places[item] = len(self._places)
                 self.more.append(item)
+        width = len(self._places)
+        for name, matrix in self.matrices.items():
+            added = ((0, 0), (0, width - matrix.shape[1]))
+            self.matrices[name] = np.pad(matrix, added, constant_values=_MATRICES[name][1])
         return np.asarray([self._places[item] for item in ids.to_pylist()], dtype=np.int64)
 
-    def matrix(self, name: str, *, fill: float | bool, dtype: type) -> NDArray[np.generic]:
-        filled: NDArray[np.generic] = np.full((len(self.rows), len(self.ids) + len(self.more)), fill, dtype=dtype)
-        for row, values in zip(filled, self.rows, strict=True):
-            if name == "answered" or name in values:
-                row[values.get("places", slice(len(self.ids)))] = True if name == "answered" else values[name]
-        return filled
 
-
-def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shapes: pd.DataFrame) -> Answers:
+def _answers(key: tuple[str, str], folder: RunFolder, parts: Sequence[UnionPart], shapes: pd.DataFrame) -> Answers:
     recipes, rows = [], None
-    for recipe, table in tables:
-        rows = rows or _Rows(table)
+    for row, (recipe, table) in enumerate(_tables(folder, parts)):
+        rows = rows or _Rows(table, len(parts))
         recipes.append(recipe)
-        rows.add(table)
+        rows.add(row, table)
     assert rows is not None
     items = np.asarray([*rows.ids.to_pylist(), *rows.more], dtype=object)
     about = shapes.reindex(items)
@@ -222,19 +233,8 @@ def _answers(key: tuple[str, str], tables: Iterator[tuple[str, pa.Table]], shape
         popularity=about["popularity"].to_numpy(dtype=np.float64),
         baselines=item_baselines(about),
         has_predictions=rows.has_predictions,
-        **_matrices(rows),  # type: ignore[arg-type]
+        **rows.matrices,
     )
-
-
-def _matrices(rows: _Rows) -> Mapping[str, NDArray[np.generic]]:
-    return {
-        "answered": rows.matrix("answered", fill=False, dtype=np.bool_),
-        "correct": rows.matrix("correct", fill=False, dtype=np.bool_),
-        "changed": rows.matrix("changed", fill=False, dtype=np.bool_),
-        "rank": rows.matrix("rank", fill=np.nan, dtype=np.float32),
-        "margin": rows.matrix("margin", fill=np.nan, dtype=np.float32),
-        "divergence": rows.matrix("divergence", fill=np.nan, dtype=np.float32),
-    }
 
 
 def _floats(column: Any) -> NDArray[np.float32]:  # noqa: ANN401 - of arrow

@@ -65,7 +65,9 @@ def is_unchanged(content: bytes) -> bool | None:
     """
     metadata = pq.read_metadata(io.BytesIO(content)).metadata or {}
     if (whole := metadata.get(_WHOLE)) is not None:
-        return bool(hashlib.sha256(_with_digest(content, _ZEROS)).hexdigest().encode() == whole)
+        start = _digest_at(content)
+        view = memoryview(content)
+        return bool(_digest(view[:start], _ZEROS, view[start + len(_ZEROS) :]) == whole)
     if _DIGEST not in metadata:
         return None
     footer = _LENGTH + int.from_bytes(content[-_LENGTH:-4], "little")
@@ -79,9 +81,14 @@ def has_whole_digest(content: bytes) -> bool:
 
 def _with_digest(content: bytes, digest: bytes) -> bytes:
     """Return a file with another digest of the whole."""
-    before, mark, _ = content.rpartition(_WHOLE + _OF_64)
-    place = len(before) + len(mark)
-    return content[:place] + digest + content[place + len(digest) :]
+    start = _digest_at(content)
+    return content[:start] + digest + content[start + len(digest) :]
+
+
+def _digest_at(content: bytes) -> int:
+    """Return where a file has its digest of the whole."""
+    mark = _WHOLE + _OF_64
+    return content.rfind(mark) + len(mark)
 
 
 def _digest(*parts: bytes | memoryview) -> bytes:
