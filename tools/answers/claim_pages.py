@@ -109,12 +109,15 @@ def structure(models: Sequence[Subject]) -> Page:
     )
     worse = [row[0].sentence for row in rows if all(each.verdict == "supported" for each in row if each.effect)]
     better = [row[0].sentence for row in rows if any(each.verdict == "contradicted" for each in row)]
+    others = [row for row in rows if row[0].sentence not in (*worse, *better)]
     answer = (
         f"At equal bytes, removing single weights retains more than removing {joined(worse)}, in every model where it "
         "was tested. "
         if worse
         else ""
     )
+    for row in others:
+        answer += f"That it retains more than removing {row[0].sentence} is {in_words(row)}. "
     answer += (
         f"In at least one model, removing {joined(better)} retains more than removing single weights." if better else ""
     )
@@ -206,10 +209,11 @@ def bits(models: Sequence[Subject]) -> Page:
             f"""Attention and feed-forward in fewer bits; the embeddings (more than half of each standard) and the final
             layer stay as they are. *Bits* are those per weight of the {models[0].label}, with scales and zero points in
             float32: groups of 32 add one bit for the scale and, for HQQ, another for the zero point; AWQ's scales of
-            the input units add 0.4. GPTQ and AWQ are calibrated on 128 of the facts that are asked. In SmolLM2, they
-            were measured in [another study](calibrated.md). HQQ with 4 bits in groups of 32 would lose nothing there:
-            the file that SmolLM2 is read from is quantized in the same way (Q4_1), so that says nothing about the
-            method."""
+            the input units add 0.4. *Plain* is `round_to_nearest`; *clipped* is the same with `clip=mse`, which chooses
+            the scale with the least squared error. GPTQ and AWQ are calibrated on 128 of the facts that are asked. In
+            SmolLM2, they were measured in [another study](calibrated.md). HQQ with 4 bits in groups of 32 would lose
+            nothing there: the file that SmolLM2 is read from is quantized in the same way (Q4_1), so that says nothing
+            about the method."""
         ),
         "## Retained, in percent",
         table(
@@ -238,9 +242,9 @@ def bits(models: Sequence[Subject]) -> Page:
     answer = f"At 5 bits with one scale per output unit, {joined(kept)} are retained. " if kept else ""
     answer += f"""At 3 bits, that groups of 32 retain more
         than one scale per output unit is {in_words(at_three[groups])}. Whether a method retains more than plain
-        rounding in the same groups: {calibrated}. But these are larger files: that HQQ with 3 bits in groups of 32
-        retains more than plain
-        rounding to 4 bits, which takes fewer bytes, is {in_words(rows[-1])}."""
+        rounding in the same groups: {calibrated}. But HQQ's files are larger, as it also stores zero points: that HQQ
+        with 3 bits in groups of 32 retains more than plain rounding to 4 bits with one scale per output unit, which
+        takes fewer bytes, is {in_words(rows[-1])}."""
     return Page(
         "answers-bits.md",
         "How few bits? 16 to 2, with and without groups, plain and calibrated",

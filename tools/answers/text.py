@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from claims import Tested
@@ -66,18 +66,22 @@ def claims_table(rows: Sequence[Sequence[Tested]], what: str = "claim") -> str:
     return table([what, *labels], lines)
 
 
+_WORDS: Mapping[Verdict, str] = {
+    "supported": "true",
+    "contradicted": "false",
+    "inconclusive": "unclear",
+    "not tested": "not tested",
+}
+
+
 def in_words(row: Sequence[Tested]) -> str:
     """Return in which models a claim holds."""
     by_verdict: dict[Verdict, list[str]] = {}
     for each in row:
         by_verdict.setdefault(each.verdict, []).append(each.label)
     found = [
-        f"{words} in {_all(by_verdict[verdict], row)}"
-        for verdict, words in (("supported", "true"), ("contradicted", "false"), ("inconclusive", "unclear"))
-        if verdict in by_verdict
+        f"{words} in {_all(by_verdict[verdict], row)}" for verdict, words in _WORDS.items() if verdict in by_verdict
     ]
-    if not found:
-        return "not tested"
     first, *others = found
     return f"{first} ({'; '.join(others)})" if others else first
 
@@ -108,10 +112,7 @@ def stacked(*blocks: str) -> str:
 
 
 def _all(labels: Sequence[str], row: Sequence[Tested]) -> str:
-    tested = [each for each in row if each.verdict != "not tested"]
-    if len(labels) == len(tested) > 1:
-        return f"all {len(labels)} models"
-    return named(labels)
+    return f"all {len(labels)} models" if len(labels) == len(row) > 1 else named(labels)
 
 
 def named(labels: Sequence[str]) -> str:

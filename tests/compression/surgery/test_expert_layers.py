@@ -160,7 +160,7 @@ def test_everything_is_restored() -> None:
 def test_an_expert_is_only_multiplied_with_inputs() -> None:
     compressed = compress(loaded(), "dynamic_int8:feed_forward").model
     expert = compressed.model.layers[0].mlp.experts.down_proj[torch.tensor(1)]
-    with pytest.raises(TypeError, match="passes expert weights to add, but .* can only be multiplied with inputs"):
+    with pytest.raises(TypeError, match="passes expert weights to add, but .* can only be multiplied by inputs"):
         torch.add(torch.ones(2, 4), expert)
     inputs = torch.ones(2, compressed.model.layers[0].mlp.experts.intermediate_dim)
     bias = torch.ones(compressed.config.hidden_size)

@@ -84,6 +84,6 @@ _PRODUCTS = (nn.functional.linear, torch.matmul, Tensor.matmul, Tensor.__matmul_
 def _unsupported(function: object) -> TypeError:
     name = getattr(function, "__name__", function)
     return TypeError(
-        f"this architecture's code passes expert weights to {name}, but experts compressed to layers of their own can "
-        "only be multiplied with inputs; choose a scope without experts"
+        f"this architecture's code passes expert weights to {name}, but compressed experts become separate "
+        "layers, which can only be multiplied by inputs; choose a scope without experts"
     )

@@ -125,8 +125,8 @@ class _Trials:
         if unset := unset_hashing(self._loaded.model):
             raise UserError(
                 f"model '{self._loaded.name}' cannot be scored: without {' and '.join(unset)} in its config.json, "
-                "which tokens of a long text attend to one another is random, or depends on earlier texts; set what it "
-                "was trained with"
+                "which tokens of a long text attend to one another is random, or depends on earlier texts; add the "
+                "values that the model was trained with"
             )
         name, tokens = self._loaded.name, self._draw(min(_LENGTH, self._longest))
         cut = max(1, len(tokens) - 4)
