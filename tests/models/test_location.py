@@ -181,11 +181,27 @@ def test_a_file_of_the_same_size_and_time_is_another(llama_folder: Path, tmp_pat
     assert locate(folder(tmp_path / "model")).identity != before
 
 
-def test_a_pointer_of_git_lfs_is_named(llama_folder: Path, tmp_path: Path) -> None:
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
+
+
+def test_pointers_of_git_lfs_are_named(llama_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(llama_folder, tmp_path / "model")
-    (tmp_path / "model" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(UserError, match="are Git LFS pointers; fetch the files with git lfs pull"):
-        locate(parse_model_reference(str(tmp_path / "model")))
+    model = parse_model_reference(str(tmp_path / "model"))
+    (tmp_path / "model" / "tokenizer.json").write_text(POINTER)
+    with pytest.raises(UserError, match=r"tokenizer\.json is a Git LFS pointer; fetch the files with git lfs pull"):
+        locate(model)
+    (tmp_path / "model" / "model.safetensors").write_text(POINTER)
+    with pytest.raises(UserError, match=r"model\.safetensors and tokenizer\.json are Git LFS pointers; fetch"):
+        locate(model)
+    (tmp_path / "model.gguf").write_text(POINTER)
+    with pytest.raises(UserError, match=r"model\.gguf is a Git LFS pointer; fetch"):
+        locate(parse_model_reference(str(tmp_path / "model.gguf")))
+
+
+def test_files_that_are_not_read_may_be_pointers(llama_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(llama_folder, tmp_path / "model")
+    (tmp_path / "model" / "pytorch_model.bin").write_text(POINTER)
+    locate(parse_model_reference(str(tmp_path / "model")))
 
 
 def test_a_file_of_weights_is_no_model(llama_folder: Path) -> None:

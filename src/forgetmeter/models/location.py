@@ -13,6 +13,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from forgetmeter.basics.plural import joined
 from forgetmeter.errors import UserError
 from forgetmeter.models.files.file_hash import file_hash, short_hash
 from forgetmeter.models.files.model_files import (
@@ -203,6 +204,7 @@ def locate(reference: ModelReference) -> Location:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises for an unknown user
         if not path.exists():
             raise UserError(f"model '{reference}': the {_noun(reference)} does not exist; allowed: {FORMS}")
+    _refuse_pointers(path, reference)
     location = Location(reference, path, _base_of(reference, path))
     if location.base is not None:
         _check_adapter(location)
@@ -367,13 +369,20 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
     try:
         _ = location.headers
     except (SafetensorError, OSError) as error:
-        if any(_is_pointer(shard) for shard in shards):
-            raise UserError(
-                f"model '{reference}': its safetensors are Git LFS pointers; fetch the files with git lfs pull"
-            ) from None
         raise UserError(
             f"model '{reference}': its safetensors are truncated or damaged ({error}); fetch them again"
         ) from None
+
+
+def _refuse_pointers(path: Path, reference: ModelReference) -> None:
+    """Refuse a clone made without Git LFS, whose large files are short texts that say where the files are."""
+    read = {file for kind in (*TOKENIZER_FILES, "*.json", "*.safetensors") for file in path.glob(kind)}
+    if pointers := sorted(file.name for file in read or {path} if _is_pointer(file)):
+        first, *others = pointers
+        what = f"{first} is a Git LFS pointer"
+        if others:
+            what = f"{joined(pointers) if len(others) < 3 else f'{first} and {len(others)} other files'} are Git LFS pointers"
+        raise UserError(f"model '{reference}': {what}; fetch the files with git lfs pull")
 
 
 def _is_pointer(file: Path) -> bool:
