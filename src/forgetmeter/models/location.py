@@ -379,9 +379,8 @@ def _refuse_pointers(path: Path, reference: ModelReference) -> None:
     read = {file for kind in (*TOKENIZER_FILES, "*.json", "*.safetensors") for file in path.glob(kind)}
     if pointers := sorted(file.name for file in read or {path} if _is_pointer(file)):
         first, *others = pointers
-        what = f"{first} is a Git LFS pointer"
-        if others:
-            what = f"{joined(pointers) if len(others) < 3 else f'{first} and {len(others)} other files'} are Git LFS pointers"
+        names = joined(pointers) if len(others) < 3 else f"{first} and {len(others)} other files"
+        what = f"{names} {'are Git LFS pointers' if others else 'is a Git LFS pointer'}"
         raise UserError(f"model '{reference}': {what}; fetch the files with git lfs pull")
 
 
