@@ -141,7 +141,7 @@ def harness_on_tasks(names: tuple[str, ...], model: str, dtype: str, items: int)
 
 def ours_on_lama(data: Path, dtype: str, items: int) -> Job:
     """Rank the vocabulary at the blank."""
-    loaded, asked = _lama(data, dtype, items)
+    loaded, asked = lama(data, dtype, items)
     engine = Engine(loaded)
 
     def work() -> Answers:
@@ -153,11 +153,12 @@ def ours_on_lama(data: Path, dtype: str, items: int) -> Job:
 
 def loop_on_lama(data: Path, dtype: str, items: int) -> Job:
     """Do the same as the scripts of the paper."""
-    loaded, asked = _lama(data, dtype, items)
+    loaded, asked = lama(data, dtype, items)
     return Job(lambda: [logprob for logprob, _, _ in peers.padded_loop(loaded, asked)], len(asked))
 
 
-def _lama(data: Path, dtype: str, items: int) -> tuple[Loaded, list[Item]]:
+def lama(data: Path, dtype: str, items: int) -> tuple[Loaded, list[Item]]:
+    """Return an encoder of BERT-base's size, and statements of all relations of T-REx."""
     loaded = peers.bert_base()
     loaded.model.to(getattr(torch, dtype))
     spread = peers.spread(load_task("lama/trex", limit=-(-items // 41), data=data).items, items)
@@ -166,7 +167,7 @@ def _lama(data: Path, dtype: str, items: int) -> tuple[Loaded, list[Item]]:
 
 def ours_on_bear(data: Path, dtype: str, items: int) -> Job:
     """Score the statements of all answers."""
-    loaded, asked = load(DECODER, dtype=dtype), _bear(data, items)
+    loaded, asked = load(DECODER, dtype=dtype), bear(data, items)
     engine = Engine(loaded)
 
     def work() -> Answers:
@@ -180,7 +181,7 @@ def quiz_on_bear(data: Path, dtype: str, items: int) -> Job:
     """Score the same with lm-pub-quiz."""
     from lm_pub_quiz import Evaluator
 
-    loaded, asked = load(DECODER, dtype=dtype), _bear(data, items)
+    loaded, asked = load(DECODER, dtype=dtype), bear(data, items)
     peer = Evaluator.from_model(loaded.model, model_type="CLM", tokenizer=loaded.tokenizer, device="cpu")
     return Job(
         lambda: [one for item in asked for one in peers.ask_lm_pub_quiz(peer, item)],
@@ -188,7 +189,8 @@ def quiz_on_bear(data: Path, dtype: str, items: int) -> Job:
     )
 
 
-def _bear(data: Path, items: int) -> list[Item]:
+def bear(data: Path, items: int) -> list[Item]:
+    """Return three times as many items of each of five relations."""
     tasks = [load_task(f"bear:relations={name}", limit=3 * items, data=data) for name in peers.BEAR_RELATIONS]
     return [item for task in tasks for item in task.items]
 

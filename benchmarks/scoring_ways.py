@@ -13,12 +13,12 @@ import argparse
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
-from bench import DECODER, _bear, _lama
-from torch import nn
+from bench import DECODER, bear, lama
+from compiling import packed
 
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
@@ -37,9 +37,8 @@ def way(name: str, loaded: Loaded) -> Iterator[None]:
         packed_weights._FEWEST_TOKENS = {}
     if name == EAGER:
         loaded.model.set_attn_implementation("eager")
-    layers = [layer for layer in loaded.model.modules() if type(layer) is nn.Linear] if name == PACKED else []
     try:
-        with packed_weights.multiplying_packed(layers):
+        with packed(loaded) if name == PACKED else nullcontext():
             yield
     finally:
         packed_weights._FEWEST_TOKENS = fewest
@@ -54,8 +53,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     tasks = {
-        "LAMA": _lama(options.data, options.dtype, 160),
-        "BEAR": (load(DECODER, dtype=options.dtype), _bear(options.data, 2)),
+        "LAMA": lama(options.data, options.dtype, 160),
+        "BEAR": (load(DECODER, dtype=options.dtype), bear(options.data, 2)),
     }
     names = (AS_USUAL, PACKED, PLAIN, EAGER, *map(str, TOKENS))
     engines = {

@@ -376,8 +376,10 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
 
 def _refuse_pointers(path: Path, reference: ModelReference) -> None:
     """Refuse a clone made without Git LFS, whose large files are short texts that say where the files are."""
-    read = {file for kind in (*TOKENIZER_FILES, "*.json", "*.safetensors") for file in path.glob(kind)}
-    if pointers := sorted(file.name for file in read or {path} if _is_pointer(file)):
+    read = {path}
+    if path.is_dir():
+        read = {file for kind in (*TOKENIZER_FILES, "*.json", "*.safetensors") for file in path.glob(kind)}
+    if pointers := sorted(file.name for file in read if _is_pointer(file)):
         first, *others = pointers
         names = joined(pointers) if len(others) < 3 else f"{first} and {len(others)} other files"
         what = f"{names} {'are Git LFS pointers' if others else 'is a Git LFS pointer'}"

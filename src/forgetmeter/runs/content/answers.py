@@ -206,10 +206,9 @@ class _Rows:
             if item not in self._places:
                 self._places[item] = len(self._places)
                 self.more.append(item)
-        width = len(self._places)
-        for name, matrix in self.matrices.items():
-            added = ((0, 0), (0, width - matrix.shape[1]))
-            self.matrices[name] = np.pad(matrix, added, constant_values=_MATRICES[name][1])
+        if added := len(self._places) - self.matrices["answered"].shape[1]:
+            for name, matrix in self.matrices.items():
+                self.matrices[name] = np.pad(matrix, ((0, 0), (0, added)), constant_values=_MATRICES[name][1])
         return np.asarray([self._places[item] for item in ids.to_pylist()], dtype=np.int64)
 
 
