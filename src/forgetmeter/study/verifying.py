@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from forgetmeter.basics.plural import counted, listed
-from forgetmeter.errors import UserError, one_line
+from forgetmeter.basics.plural import counted
+from forgetmeter.errors import MissingModelError, UserError, one_line
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.files.file_hash import hashing_anew
 from forgetmeter.models.location import locate
-from forgetmeter.report.report_checks import check_report
+from forgetmeter.report.report_checks import check_origin, check_report
 from forgetmeter.results.checks.recomputed import number_problems
 from forgetmeter.results.checks.table_checks import or_error
 from forgetmeter.runs import layout
@@ -76,8 +76,7 @@ def verify(
         store.read_study()
     paths = store.folder.list()
     problems, holds = list(or_error(layout.STUDY, partial(edited_records, store.folder, paths))), list[str]()
-    reported, others = check_report(store.folder, paths)
-    unchecked = [f"{listed(others, 3)}: not part of the run, nor of a report with checksums"] if others else []
+    reported, unchecked = check_report(store.folder, paths)
     try:
         run = read_run(place)
     except Exception as error:  # noqa: BLE001 - an altered file may contradict anything that reading relies on
@@ -91,7 +90,7 @@ def verify(
         what = "what has a digest" if undigested.files or undigested.footers else "every file"
         holds.append(f"{what} is as it was written")
     wrong = list(or_error("its numbers", partial(number_problems, run)))
-    problems += wrong
+    problems += wrong or (() if problems else check_origin(store.folder, paths))
     if not wrong:
         holds.append(f"the numbers of {counted(len(run.cells), 'cell')} follow from the answers")
     with hashing_anew():
@@ -135,8 +134,11 @@ def _models(run: Run) -> tuple[list[str], int, dict[str, str]]:
     for name, content in run.study.model_content.items():
         try:
             identity = locate(parse_model_reference(name)).identity
-        except UserError as error:
+        except MissingModelError as error:
             missing[name] = f"model '{name}', which is not here: {error}"
+            continue
+        except UserError as error:
+            changed.append(f"not the model that was evaluated: {error}")
             continue
         if identity == content:
             found += 1
