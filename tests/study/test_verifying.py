@@ -326,6 +326,14 @@ def test_impossible_numbers_of_items_are_found(copy, name, value, what) -> None:
     assert problem.endswith(what)
 
 
+@pytest.mark.parametrize("value", [-3, 5])
+def test_impossible_numbers_of_texts_that_are_not_numbers_are_found(copy, value) -> None:
+    path = outcomes_of(copy, PRUNED, is_judged=False)
+    rewritten(path, lambda table, facts: (table, {**facts, "not_numbers": len(table) + value if value > 0 else value}))
+    (problem,) = verify(copy).problems
+    assert problem.endswith("are stated not to be numbers")
+
+
 @pytest.mark.parametrize(
     ("task", "change"),
     [
@@ -639,12 +647,15 @@ def test_a_packed_candidates_size_is_that_of_its_files(tmp_path) -> None:
     forged(run / "study.json", lambda document: document["sources"][str(packed)].update(bytes=1000))
     (problem,) = verify(run).problems
     assert problem.endswith("its size is not that of its files")
+    said = {"bits": {"attention": 2.0}, "reading": "plain", "maker": "somebody", "format": "nf4"}
+    forged(run / "study.json", lambda document: document["sources"][str(packed)].update(said))
     sizes = {"smallest_bytes": 1000, "quantized_bytes": 1000}
     recipe = f"candidate({packed})"
     forged(variant_of(run, recipe), lambda document: document["reached"].update(sizes))
     assert verify(run).problems == ()
-    stored, again = verify(run, sample=1).problems
+    stored, *others, again = verify(run, sample=1).problems
     assert stored.endswith(" bytes, and 1000 are stated")
+    assert [each.partition(": its ")[2].partition(" is ")[0] for each in others] == list(said)[::-1]
     assert again.endswith("compressing it again gives other numbers of zeros or bytes")
 
 

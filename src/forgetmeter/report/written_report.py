@@ -12,13 +12,12 @@ from forgetmeter.report.figures.drawing import drawn, specifications
 from forgetmeter.report.formats.methods_latex import methods_latex, references_bibtex
 from forgetmeter.report.formats.show_latex import show_latex
 from forgetmeter.report.formats.show_markdown import show_markdown
-from forgetmeter.report.gate.gate_words import how_to_read
 from forgetmeter.report.html.ledger_data import ledger_data
 from forgetmeter.report.html.page import PageContent, render_page
 from forgetmeter.report.report_checks import CHECKSUMS, ORIGIN, PAGE, checksums, run_checksums
 from forgetmeter.report.run_figures import run_figures
 from forgetmeter.report.side_by_side import side_by_side
-from forgetmeter.report.words.decision import decisions, overview
+from forgetmeter.report.words.decision import decisions, how_to_read_decisions, overview, undecided
 from forgetmeter.report.words.headline import headlines
 from forgetmeter.results.gate.gate import Gate
 from forgetmeter.results.results import Results
@@ -59,9 +58,9 @@ def make_report(
         findings=findings,
         ledger=ledger,
         other=None if other is None else side_by_side(results, other),
-        decisions=() if gate is None else decisions(results, gate),
+        decisions=undecided(results) if gate is None else decisions(results, gate),
         overview="" if gate is None else overview(gate),
-        reading="" if gate is None else how_to_read(gate),
+        reading=how_to_read_decisions(gate),
     )
     files = {PAGE: render_page(content).encode("utf-8", "replace")}
     for each in drawings:

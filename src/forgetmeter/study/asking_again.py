@@ -176,12 +176,15 @@ def _changed_sources(run: Run, checked: CheckedStudy) -> Iterator[str]:
     stored = run.study.sources
     for model, each in checked.checkpoints.items():
         packed, said = each.packed, stored.get(str(model))
-        if (
-            packed is not None
-            and said is not None
-            and (packed.bytes, packed.dense_bytes) != (said.bytes, said.dense_bytes)
-        ):
+        if packed is None or said is None:
+            continue
+        if (packed.bytes, packed.dense_bytes) != (said.bytes, said.dense_bytes):
             yield f"model '{model}' has {packed.bytes} bytes, and {said.bytes} are stated"
+        for field in ("format", "maker", "reading", "bits"):
+            own, stated = getattr(packed, field), getattr(said, field)
+            # Earlier versions recorded neither how weights are read nor their bits.
+            if stated and own != stated:
+                yield f"model '{model}': its {field} is stated as {stated}, and its files give {own}"
 
 
 def _sampled(run: Run, tasks: Mapping[str, Task], sample: int, seed: int) -> dict[str, Task]:

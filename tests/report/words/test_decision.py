@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from made_up_run import MadeUpTask, write_made_up_run
 
+import forgetmeter
+from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.cli.commands.report_command import report_command
-from forgetmeter.report.words.decision import decisions, overview
+from forgetmeter.report.words.decision import decisions, overview, undecided
+from forgetmeter.report.words.numbers import points_interval
 from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.results import open_run
 
@@ -85,5 +88,26 @@ def test_the_report_begins_with_it_on_request(run, tmp_path) -> None:
     assert "beyond the limit, corrected for the number of checks (2)." in page
     assert r"Bonferroni's method for 2 checks" in (tmp_path / "gated" / "tables" / "methods.tex").read_text("utf-8")
     assert "<summary>" not in page[page.index('id="answer"') : page.index('class="answers"')]
+    assert "Relations are" not in page
     report_command(run, out=str(tmp_path / "plain"))
     assert 'class="decision ' not in (tmp_path / "plain" / "report.html").read_text("utf-8")
+
+
+def test_a_candidate_without_a_limit_has_all_but_a_verdict(tmp_path) -> None:
+    candidate, run = tmp_path / "candidate", tmp_path / "run"
+    compress_checkpoint("standard:decoder", "l1_unstructured:overall:0.5", candidate)
+    study = {"models": ["standard:decoder"], "candidates": [str(candidate)], "tasks": ["facts:templates=0"]}
+    forgetmeter.run({**study, "recipes": [PRUNED], "evaluation.limit": 10, "output": str(run)})
+    (decision,) = undecided(open_run(str(run)))
+    assert (decision.name, decision.verdict, decision.answer) == (str(candidate), None, "No limit was given.")
+    assert decision.saves.startswith("1.10 MB instead of 1.10 MB: ")
+    (line,) = decision.checks
+    drop = next(each for each in open_run(str(run)).summary.cells if each.recipe == f"candidate({candidate})").drop
+    assert (line.verdict, line.text, line.seen) == (None, "drop (facts)", f"{points_interval(drop)} points")
+    assert len(decision.examples) == 3
+    report_command(str(run))
+    page = (run / "report.html").read_text("utf-8")
+    assert page.count('class="decision open"') == 1
+    assert "give forgetmeter report a limit, with --margin 1pt" in page
+    report_command(str(run), margin="1pt", out=str(tmp_path / "gated"))
+    assert "Relations are groups of facts of one kind" in (tmp_path / "gated" / "report.html").read_text("utf-8")

@@ -52,9 +52,9 @@ class PageContent:
         drawn: The drawings of all figures, by name.
         ledger: What was forgotten and gained.
         other: Comparison with another run, on request.
-        decisions: The verdicts of a gate, on request.
+        decisions: The verdicts of a gate, on request; without them, what is known of each candidate.
         overview: How many variants may ship; empty without a gate or for a single variant.
-        reading: What the verdicts mean.
+        reading: What the verdicts mean, or how to get them.
     """
 
     run: Run

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.probes.registry import things
-from forgetmeter.report.gate.gate_words import ANSWERS, both_sizes, observed, remark, size_in_words, subject
-from forgetmeter.report.words.numbers import percent
-from forgetmeter.report.words.recipe_words import variant_name
+from forgetmeter.report.gate.gate_words import (
+    ANSWERS,
+    both_sizes,
+    how_to_read,
+    observed,
+    remark,
+    size_in_words,
+    subject,
+)
+from forgetmeter.report.words.numbers import percent, points_interval
+from forgetmeter.report.words.recipe_words import is_candidate, task_label, variant_name
 from forgetmeter.results.gate.check import CheckResult, GateVerdict, by_severity
 from forgetmeter.results.gate.gate import Gate, VariantGate
 from forgetmeter.results.ledger import LedgerEntry, surest_first
 from forgetmeter.results.results import Results
+from forgetmeter.results.sizes import original_bytes, variant_bytes
 from forgetmeter.specs.condition import Condition
 
 _EXAMPLES = 3
@@ -22,16 +31,16 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class CheckLine:
-    """A condition with its verdict, as a line.
+    """A condition with its verdict, or what was observed without a condition, as a line.
 
     Attributes:
-        verdict: The verdict.
+        verdict: The verdict; ``None`` without a condition.
         text: The condition, and what it is about.
         seen: What was observed, with its interval and unit; empty if nothing was.
         remark: What would decide it, or why it is not measured; may be empty.
     """
 
-    verdict: GateVerdict
+    verdict: GateVerdict | None
     text: str
     seen: str
     remark: str
@@ -43,7 +52,7 @@ class Decision:
 
     Attributes:
         name: The candidate's name, or the recipe.
-        verdict: The verdict on all conditions.
+        verdict: The verdict on all conditions; ``None`` without any.
         answer: The same in words: ``Ship it.``
         saves: Its size, and by how much it is smaller than the original; empty if it is unknown.
         checks: The conditions, those that fail first; relations that pass a condition share a line.
@@ -53,7 +62,7 @@ class Decision:
 
     model: str
     name: str
-    verdict: GateVerdict
+    verdict: GateVerdict | None
     answer: str
     saves: str
     checks: tuple[CheckLine, ...]
@@ -63,7 +72,48 @@ class Decision:
 
 def decisions(results: Results, gate: Gate) -> tuple[Decision, ...]:
     """Return one decision for each variant that was checked."""
-    return tuple(_decision(results, each) for each in gate.variants)
+    return tuple(
+        _decision(results, each, each.verdict, f"{ANSWERS[each.verdict].capitalize()}.", _lines(each.results))
+        for each in gate.variants
+    )
+
+
+def undecided(results: Results) -> tuple[Decision, ...]:
+    """Return what is known of each candidate of a run that no condition was given for."""
+    summary, names = results.summary, [task.task for task in results.summary.tasks]
+    found: dict[tuple[str, str], list[CheckLine]] = {}
+    for cell in summary.cells:
+        if is_candidate(cell.recipe) and cell.drop is not None:
+            seen = f"{points_interval(cell.drop)} points"
+            line = CheckLine(None, f"drop ({task_label(cell.task, names)})", seen, "")
+            found.setdefault((cell.model, cell.recipe), []).append(line)
+    return tuple(
+        _decision(
+            results,
+            VariantGate(*names, (), variant_bytes(*names, summary), original_bytes(names[0], summary)),
+            None,
+            "No limit was given.",
+            lines,
+        )
+        for names, lines in found.items()
+    )
+
+
+def how_to_read_decisions(gate: Gate | None) -> str:
+    """Return what the verdicts mean, or how to get them."""
+    if gate is None:
+        return (
+            "Whether to ship a candidate depends on how much may be lost: give forgetmeter report a limit, with "
+            "--margin 1pt, --min-retained 98% or --policy gate.yaml. A drop is in points of accuracy, with its 95% "
+            "interval."
+        )
+    checks = [check for each in gate.variants for check in each.results]
+    has_relations = any(each.check.relation or (each.measured and each.measured.relations) for each in checks)
+    relations = " Relations are groups of facts of one kind, such as capitals." if has_relations else ""
+    return (
+        f"{how_to_read(gate)}{relations} A gate of some of these variants corrects for fewer checks, so that its "
+        "verdicts and numbers of items may differ. Conditions that fail come first."
+    )
 
 
 def overview(gate: Gate) -> str:
@@ -84,7 +134,9 @@ def overview(gate: Gate) -> str:
     return f"{said}. {', '.join(rest).capitalize()}." if rest else f"{said}."
 
 
-def _decision(results: Results, variant: VariantGate) -> Decision:
+def _decision(
+    results: Results, variant: VariantGate, verdict: GateVerdict | None, answer: str, lines: Iterable[CheckLine]
+) -> Decision:
     done = {cell.task for cell in results.summary.cells if (cell.model, cell.recipe) == (variant.model, variant.recipe)}
     ledgers = results.ledgers(variant.recipe, model=variant.model) if done else ()
     known = [entry for ledger in ledgers for entry in ledger.entries if entry.status in ("kept", "forgotten")]
@@ -92,10 +144,10 @@ def _decision(results: Results, variant: VariantGate) -> Decision:
     return Decision(
         model=variant.model,
         name=variant_name(variant.recipe),
-        verdict=variant.verdict,
-        answer=f"{ANSWERS[variant.verdict].capitalize()}.",
+        verdict=verdict,
+        answer=answer,
         saves=_saves(variant),
-        checks=tuple(_lines(variant.results)),
+        checks=tuple(lines),
         forgotten=_forgotten(gone, known, [ledger.task for ledger in ledgers]),
         examples=tuple((entry.statement, entry.gold, entry.after) for entry in surest_first(gone)[:_EXAMPLES]),
     )

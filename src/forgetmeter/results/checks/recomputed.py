@@ -146,8 +146,11 @@ def _wrong_counts(table: Any, cell: StoredCell, questions: CheckedItems | None) 
     if not 0 <= cell.cut <= len(table) + sum(cell.dropped.values()):
         yield f"{counted(cell.cut, 'shortened context')} of {counted(len(table), 'answer')}"
     broken = table["rank"].null_count
-    if cell.is_judged and questions is not None and questions.is_built_in and cell.not_numbers != broken:
-        yield f"{cell.not_numbers} answers that are not numbers are stated, and {broken} have no rank"
+    if cell.is_judged and questions is not None and questions.is_built_in:
+        if cell.not_numbers != broken:
+            yield f"{cell.not_numbers} answers that are not numbers are stated, and {broken} have no rank"
+    elif not 0 <= cell.not_numbers <= len(table):
+        yield f"{cell.not_numbers} of {counted(len(table), 'answer')} are stated not to be numbers"
 
 
 class _Unanswered:
