@@ -20,8 +20,10 @@ from forgetmeter.executors.stopping import Stopping
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Requests
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.report.formats.rendering import render
 from forgetmeter.report.side_by_side import side_by_side
+from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.results import open_run
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.statistics.anytime import Drawn, anytime_interval, anytime_p_value
@@ -98,6 +100,41 @@ def test_a_cell_stops_when_its_drop_is_known_and_the_rest_is_asked_later(study: 
     assert all(cell.precision is None for cell in open_run(study["output"]).summary.cells)
     # Once everything is asked, precision asks for nothing more.
     assert run({**study, "evaluation.precision": 0.01}).computed == 0
+
+
+def test_a_cell_stops_when_a_gate_would_decide_and_the_rest_is_asked_later(study: dict[str, Any]) -> None:
+    file = Path(study["tasks"][0].removeprefix("file:"))
+    rows = [json.loads(row) for row in file.read_text(encoding="utf-8").splitlines()]
+    random = np.random.default_rng(5)
+    run({**study, "recipes": ["baseline"]})
+    right = {item: given["correct"] for item, given in outcomes(study)["baseline"].items()}
+    # Nine of ten questions have the answer that the model gives.
+    for row, is_right in zip(rows, right.values(), strict=True):
+        row["answer"] = row["answer"] if is_right or random.random() < 0.1 else 1 - row["answer"]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    study = {**study, "output": f"{study['output']}-known"}
+    assert run({**study, "evaluation.margin": "10pt"}).computed == 3
+    part = outcomes(study)
+    stopped = [cell for cell in open_run(study["output"]).summary.cells if cell.margin is not None]
+    assert stopped
+    for cell in stopped:
+        assert (cell.margin, cell.precision) == (0.1, 0.1)
+        assert cell.drop is not None
+        assert not cell.drop.low < 0.1 < cell.drop.high
+        assert len(part[cell.recipe]) < ITEMS
+    verdicts = {each.recipe: each.verdict for each in gate(study["output"], margin="10pt").variants}
+    assert all(verdicts[cell.recipe] in ("PASS", "FAIL") for cell in stopped)
+    shown = " ".join(render(open_run(study["output"]).summary, "table", width=140).split())
+    assert "once it was certain whether the drop is at most 10 points. The intervals" in shown
+    assert "Run the study again without --margin to evaluate all." in shown
+    # Neither another margin nor a precision is reached by it.
+    assert run({**study, "evaluation.margin": 0.1}).computed == 0
+    assert run({**study, "evaluation.precision": 0.1}).computed == len(stopped)
+    by_precision = [cell for cell in open_run(study["output"]).summary.cells if cell.precision is not None]
+    assert run({**study, "evaluation.margin": 0.1}).computed == len(by_precision)
+    run(study)
+    assert all(len(given) == ITEMS for given in outcomes(study).values())
+    assert run({**study, "evaluation.margin": 0.02}).computed == 0
 
 
 class Meanwhile(Progress):
@@ -231,21 +268,21 @@ def made_up(number: int, relation: str | None = None) -> Item:
 def test_relations_are_asked_as_a_whole() -> None:
     items = [made_up(number, f"r{number % 12}") for number in range(360)]
     before = {item.id: True for item in items}
-    stopping = Stopping(items, before, precision=0.05, seed=0)
+    stopping = Stopping(items, before, rule=StopRule(0.05), seed=0)
     for part in stopping.parts():
         relations = {items[place].fields["relation"] for place in part}
         assert sorted(part) == [place for place, item in enumerate(items) if item.fields["relation"] in relations]
     # All relations change alike, but twelve of them say less than 360 items.
     after = [Outcome(item.id, True, "", "", None, None, ()) for item in items]
     assert not stopping.is_known(after)
-    alone = Stopping([replace(item, fields={}) for item in items], before, precision=0.05, seed=0)
+    alone = Stopping([replace(item, fields={}) for item in items], before, rule=StopRule(0.05), seed=0)
     assert alone.is_known(after)
 
 
 def test_what_the_baseline_could_not_be_asked_is_not_asked() -> None:
     items = [made_up(number) for number in range(200)]
     before = {item.id: True for item in items[::2]}
-    parts = list(Stopping(items, before, precision=0.05, seed=0).parts())
+    parts = list(Stopping(items, before, rule=StopRule(0.05), seed=0).parts())
     assert sorted(place for part in parts for place in part) == list(range(0, 200, 2))
 
 

@@ -39,6 +39,13 @@ Precision = Annotated[
         show_default="all items",
     ),
 ]
+Margin = Annotated[
+    str | None,
+    typer.Option(
+        help="Stop once it is certain whether the drop in accuracy is at most this, such as 1pt, as for gate.",
+        show_default="all items",
+    ),
+]
 TaskFolders = Annotated[
     list[str] | None,
     typer.Option(help="Folder with your own tasks, in lm-evaluation-harness's YAML format; can be repeated."),

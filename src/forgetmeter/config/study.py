@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.records.task_group import TaskGroup
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe
@@ -45,7 +46,7 @@ class CalibrationSettings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Evaluation settings. ``device``, ``noise_floor``, ``precision`` and ``profile`` do not change the set of cells.
+    """Evaluation settings. Only ``limit``, ``seed``, ``dtype``, prompts and ``calibration`` identify a study.
 
     Attributes:
         limit: Only the first N items per task (for probes: per relation); ``None`` for all.
@@ -56,6 +57,7 @@ class Evaluation:
         noise_floor: Whether to score the baseline twice, in batches of other shapes, to see how much results vary
             without compression.
         precision: A cell stops once its drop is known to within plus or minus this; ``None`` to evaluate all items.
+        margin: A cell stops once it is certain whether its drop is at most this; ``None`` likewise.
         profile: Whether to measure the rate of a large matrix product, for comparison with that of scoring.
         num_fewshot: Number of examples before each question of lm-eval's tasks; ``None`` for that of each task.
         system_instruction: Text before the prompts of lm-eval's tasks.
@@ -70,11 +72,22 @@ class Evaluation:
     batch_tokens: int | None = None
     noise_floor: bool = False
     precision: float | None = None
+    margin: float | None = None
     profile: bool = False
     num_fewshot: int | None = None
     system_instruction: str | None = None
     chat_template: bool = False
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+
+    def stop_rule(self, *, checks: int) -> StopRule | None:
+        """Return when a cell may stop before its last item; ``None`` if never.
+
+        Args:
+            checks: Number of cells that are compared with a baseline.
+        """
+        if self.margin is not None:
+            return StopRule(self.margin, self.margin, checks)
+        return None if self.precision is None else StopRule(self.precision)
 
     @property
     def prompting(self) -> dict[str, int | str | bool]:

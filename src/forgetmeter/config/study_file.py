@@ -14,6 +14,7 @@ from forgetmeter.config.study import AUTO, MAX_SEED, CalibrationSettings, Device
 from forgetmeter.config.vocabulary import PermissiveVocabulary, Vocabulary
 from forgetmeter.errors import ManyUserError, UserError, refusing_unreadable
 from forgetmeter.probes.registry import canonical_name, declarations, find_task, is_declared
+from forgetmeter.specs.condition import parse_limit
 from forgetmeter.specs.model_reference import FORMS, ModelReference, parse_model_reference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.suggestion import unknown
@@ -123,6 +124,15 @@ def _precision(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
+def _margin(value: Any) -> Any:  # noqa: ANN401
+    if value is None:
+        return None
+    try:
+        return parse_limit("drop", value)
+    except UserError as error:
+        raise ValueError(f"margin {error}") from None
+
+
 def _output(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, str) and (not value.strip() or "\0" in value):
         raise ValueError("output must be the folder or URL of the run")
@@ -153,6 +163,7 @@ class _EvaluationSection(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     limit: Annotated[int, Field(gt=0, le=_MOST_ITEMS)] | None = None
     precision: Annotated[float | None, BeforeValidator(_precision)] = None
+    margin: Annotated[float | None, BeforeValidator(_margin)] = None
     seed: Annotated[int, Field(ge=0, lt=MAX_SEED + 1)] = 0
     dtype: Annotated[DType, BeforeValidator(_one_of("dtype", ("float32", "bfloat16", "float16")))] = "float32"
     device: Annotated[Device, BeforeValidator(_one_of("device", ("auto", "cpu", "cuda", "mps")))] = "auto"
@@ -290,7 +301,8 @@ def study_from(
     calibration = CalibrationSettings(**section.calibration.model_dump())
     evaluation = Evaluation(**section.evaluation.model_dump(), calibration=calibration)
     if problems := [
-        f"{place(('evaluation', key))}: {problem}" for key, problem in _unused_prompting(section, evaluation)
+        f"{place(('evaluation', key))}: {problem}"
+        for key, problem in (*_unused_prompting(section, evaluation), *_unclear_stop(evaluation))
     ]:
         raise ManyUserError(problems)
     return Study(
@@ -316,6 +328,12 @@ def _unused_prompting(section: _StudySection, evaluation: Evaluation) -> Iterato
             yield key, f"{key} applies only to tasks of lm-evaluation-harness, not to this study's ({tasks}); omit it"
         elif key == "chat_template" and len(set(section.models)) > 1:
             yield key, "chat_template gives each model different prompts; write a separate study for each model"
+
+
+def _unclear_stop(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    """Yield key and problem if there are two rules for when to stop."""
+    if evaluation.margin is not None and evaluation.precision is not None:
+        yield "margin", "a cell stops either at a margin or at a precision; give one of them"
 
 
 def _misplaced(section: _StudySection) -> Iterator[tuple[int, str]]:

@@ -10,6 +10,7 @@ from numbers import Real
 from forgetmeter.errors import UserError
 from forgetmeter.records.item import Answer, Task, judged, not_numbers
 from forgetmeter.records.outcome import Judgement, Outcome
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.runs.stored import CellFacts
 from forgetmeter.scoring.arithmetic import operations
 from forgetmeter.scoring.question import Prepared
@@ -85,7 +86,7 @@ class CellAnswers:
         *,
         items_hash: str | None,
         calibration: Mapping[str, str | int] | None,
-        precision: float | None,
+        stop: StopRule | None,
         is_timed: bool,
         matrices: Sequence[Matrix] | None,
         computed_on: str | None,
@@ -95,7 +96,7 @@ class CellAnswers:
         Args:
             items_hash: Hash of the task's items.
             calibration: The calibration text, if the recipe needs one.
-            precision: If asking stopped early, how precisely the drop had to be known.
+            stop: If asking stopped early, what had to be known.
             is_timed: Whether the time is that of all of the variant's computation.
             matrices: The model's weight matrices; ``None`` if another runtime answers, or if layers share some.
             computed_on: The hardware; ``None`` if another runtime answers.
@@ -118,13 +119,14 @@ class CellAnswers:
             items_hash=items_hash,
             judging=self._task.description.judging,
             calibration=calibration,
-            precision=precision,
+            precision=None if stop is None else stop.precision,
+            margin=None if stop is None else stop.margin,
             prepare_seconds=self._prepare_seconds,
             judge_seconds=self._judge_seconds,
             positions=sum(part.positions for part in self._parts),
             operations=None if None in needed else sum(each for each in needed if each is not None),
             computed_on=computed_on,
-            timed=is_timed and precision is None,
+            timed=is_timed and stop is None,
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from forgetmeter.config.study import Evaluation
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Task
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import ModelReference
 
@@ -65,6 +66,7 @@ class Work:
     evaluation: Evaluation
     store: RunStore
     engines: Mapping[ModelReference, ExternalEngine] = field(default_factory=dict)
+    stop: StopRule | None = None
 
     def by_runtime(self) -> tuple[Work, Work]:
         """Return the work of models, and that of engines, which answer where the run was started."""
@@ -78,8 +80,7 @@ class Work:
         return [
             cell
             for cell in cells
-            if not self.store.is_done(cell, precision=self.evaluation.precision)
-            and (cell.variant.id, cell.task) not in failed
+            if not self.store.is_done(cell, stop=self.stop) and (cell.variant.id, cell.task) not in failed
         ]
 
 
@@ -126,8 +127,7 @@ class Executor(Protocol):
     share of the cells: ``dataclasses.replace(work, cells=share)``. A candidate's cells load ``variant.source``, and
     compare with the outcomes of ``variant.model``. Cells of tasks that compare texts need both models.
 
-    For each cell, an executor first asks ``work.store.is_done(cell, precision=...)`` with the
-    precision of ``work.evaluation``:
+    For each cell, an executor first asks ``work.store.is_done(cell, stop=work.stop)``:
 
     - If it is not done, it scores the task's items under the variant and calls ``write_outcomes``. The answers are
       judged by ``judged``, and the facts stored with the outcomes are those of ``CellFacts``, as a dictionary, with

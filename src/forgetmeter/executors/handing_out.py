@@ -76,14 +76,14 @@ class HandingOut:
     def __init__(self, work: Work, workers: int) -> None:
         self._attempts: dict[tuple[Cell, object], int] = {}
         self._lost_at_start = 0
-        self._is_precise = work.evaluation.precision is not None
+        self._may_stop = work.stop is not None
         self._workers = workers
         self._read: dict[Cell, dict[int, Read]] = {}
         self._shares = {name: _most_shares(task) for name, task in work.tasks.items()}
         self._pending: list[CellUnit] = []
         variants = by_variant(work.cells)
         for place, cells in enumerate(variants):
-            is_awaited = self._is_precise and cells[0].variant.recipe.is_baseline
+            is_awaited = self._may_stop and cells[0].variant.recipe.is_baseline
             is_among_last = place > len(variants) - workers
             self._pending += [CellUnit([cell]) for cell in cells] if is_awaited or is_among_last else [CellUnit(cells)]
 
@@ -98,20 +98,20 @@ class HandingOut:
     @property
     def most_workers(self) -> int:
         """The number of workers that can have something to do at once."""
-        if self._is_precise:
+        if self._may_stop:
             return len(self)
         return sum(self._shares[unit.cells[0].task] if len(unit.cells) == 1 else 1 for unit in self._pending)
 
     def next(self, taken: Iterable[Cell]) -> CellUnit | None:
         """Take the first unit that does not wait for others; ``None`` if there is none.
 
-        If the study sets ``precision``, a variant waits for the cells of its baseline, which decide when it stops.
+        If variants may stop early, a variant waits for the cells of its baseline, which decide when it stops.
 
         Args:
             taken: The cells that workers have taken and not stored yet.
         """
         awaited = set()
-        if self._is_precise:
+        if self._may_stop:
             variants = (cell.variant for cell in chain(self.cells, taken))
             awaited = {variant.model for variant in variants if variant.recipe.is_baseline}
         for place, unit in enumerate(self._pending):
@@ -126,7 +126,7 @@ class HandingOut:
         wanted = _SHARES_PER_WORKER * self._workers // (1 + len(self._pending))
         shares = min(self._shares[unit.cells[0].task], max(2, wanted))
         is_whole = unit.share is None and unit.read is None
-        if self._is_precise or len(unit.cells) > 1 or not is_whole or not wanted or shares == 1:
+        if self._may_stop or len(unit.cells) > 1 or not is_whole or not wanted or shares == 1:
             return unit
         first, *others = [replace(unit, share=(number, shares)) for number in range(shares)]
         self._read[unit.cells[0]] = {}

@@ -191,7 +191,7 @@ class _CellWork:
 
     def _run_cell(self, cell: Cell, read: Read) -> None:
         work, task = self._work, self._work.tasks[cell.task]
-        if work.store.is_done(cell, precision=work.evaluation.precision):
+        if work.store.is_done(cell, stop=work.stop):
             # Another process of the same run finished it first, or only its noise, variant or items were missing.
             self._store_noise(cell, None)
             self._progress.cell_kept(cell)
@@ -221,7 +221,7 @@ class _CellWork:
             judgement,
             items_hash=self._items_hash(cell.task),
             calibration=self._calibration if needs_activations(cell.variant.recipe) else None,
-            precision=work.evaluation.precision if is_stopped else None,
+            stop=work.stop if is_stopped else None,
             is_timed=self._is_timed and read.is_timed,
             matrices=self._matrices,
             computed_on=self._computed_on,
@@ -232,7 +232,7 @@ class _CellWork:
                 f"the run at '{work.store.location}' was replaced by another while this one went on: it now holds "
                 f"{now}; these answers were not stored; run the study again with another --out"
             )
-        if is_stopped and work.store.is_done(cell, precision=facts.precision):
+        if is_stopped and work.store.is_done(cell, stop=work.stop):
             # In the meantime, another process has asked all items, or as many.
             self._progress.cell_kept(cell)
             return
@@ -282,13 +282,13 @@ class _CellWork:
         """Return when to stop asking; ``None`` to ask everything, as a baseline is."""
         work = self._work
         recipe = cell.variant.recipe
-        if work.evaluation.precision is None or recipe.is_baseline:
+        if work.stop is None or recipe.is_baseline:
             return None
         # The same for all variants of a model.
         key = cell.variant.model, cell.task
         if key not in self._stoppings and (before := work.store.read_correct(str(cell.variant.model), cell.task)):
             self._stoppings[key] = Stopping(
-                work.tasks[cell.task].items, before, precision=work.evaluation.precision, seed=work.evaluation.seed
+                work.tasks[cell.task].items, before, rule=work.stop, seed=work.evaluation.seed
             )
         return self._stoppings.get(key)
 
@@ -375,8 +375,8 @@ class _ModelWork(_CellWork):
     def _start_reuse(self, reused: ReusedStates, variant: Variant) -> None:
         unchanged = unchanged_blocks(self._compressor.changed(variant.recipe, self._dropped), self._blocks)
         self._unchanged.pop(variant, None)
-        is_whole = self._work.evaluation.precision is not None and variant.recipe.is_baseline
-        # With a precision, the batches of variants differ from the baseline's.
+        is_whole = self._work.stop is not None and variant.recipe.is_baseline
+        # If variants may stop early, their batches of variants differ from the baseline's.
         reused.start(0 if is_whole else unchanged, wanted=self._unchanged.values())
 
     @property

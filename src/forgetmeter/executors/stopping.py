@@ -1,4 +1,4 @@
-"""Asks the items of a cell part by part, until its drop is known as precisely as wanted."""
+"""Asks the items of a cell part by part, until enough is known about its drop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
-from forgetmeter.statistics.stopping_rule import parts_of, precision_reached
+from forgetmeter.statistics.stopping_rule import is_known, parts_of
 
 
 class Stopping:
@@ -16,14 +17,14 @@ class Stopping:
     Args:
         items: The task's items.
         before: Whether the baseline was right, by item id; items missing from it are not asked.
-        precision: The drop has to be known to plus or minus this.
+        rule: What has to be known.
         seed: Random seed of the order.
     """
 
-    def __init__(self, items: Sequence[Item], before: Mapping[str, bool], *, precision: float, seed: int) -> None:
+    def __init__(self, items: Sequence[Item], before: Mapping[str, bool], *, rule: StopRule, seed: int) -> None:
         self._ids = [item.id for item in items]
         self._before = before
-        self._precision = precision
+        self._rule = rule
         asked = [place for place, item in enumerate(items) if item.id in before]
         keys = unit_keys(
             [self._ids[place] for place in asked], [items[place].fields.get("relation") for place in asked]
@@ -35,7 +36,7 @@ class Stopping:
         return parts_of(self._units)
 
     def is_known(self, outcomes: Sequence[Outcome]) -> bool:
-        """Return whether the drop on the items asked so far is known precisely enough."""
+        """Return whether the items asked so far tell enough about the drop."""
         after = {outcome.item_id: bool(outcome.correct) for outcome in outcomes}
         units = [[self._ids[place] for place in unit] for unit in self._units]
-        return precision_reached(units, self._before, after, aim=self._precision) <= self._precision
+        return is_known(units, self._before, after, rule=self._rule)

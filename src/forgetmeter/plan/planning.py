@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from forgetmeter.config.study import Study
 from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -33,6 +34,11 @@ class Plan:
     study: Study
     variants: tuple[Variant, ...]
     cells: tuple[Cell, ...]
+
+    @property
+    def stop(self) -> StopRule | None:
+        """When a cell may stop before its last item; ``None`` if never."""
+        return self.study.evaluation.stop_rule(checks=sum(not cell.variant.recipe.is_baseline for cell in self.cells))
 
 
 def make_plan(study: Study, identities: Mapping[ModelReference, str]) -> Plan:

@@ -178,12 +178,20 @@ def _stopped_remarks(cells: Sequence[CellSummary]) -> list[str]:
     stopped = [cell for cell in cells if cell.precision is not None]
     if not stopped:
         return []
-    widest = max(cell.precision or 0.0 for cell in stopped)
+    of_margins = sorted({cell.margin for cell in stopped if cell.margin is not None})
+    precise = [cell.precision or 0.0 for cell in stopped if cell.margin is None]
+    points = [f"{100 * margin:g}" for margin in of_margins]
+    reasons = [f"the drop was known to ±{100 * max(precise):g} points"] if precise else []
+    reasons += [f"it was certain whether the drop is at most {' or '.join(points)} points"] if points else []
     return [
-        f"{counted(len(stopped), 'cell')} stopped before the last item, once the drop was known to ±{100 * widest:g} "
-        "points. The intervals of drop and retained, and the p-values, allow for that; accuracy and other metrics are "
-        "those of the items evaluated. Run the study again without --precision to evaluate all."
+        f"{counted(len(stopped), 'cell')} stopped before the last item, once {', or '.join(reasons)}. The intervals of "
+        "drop and retained, and the p-values, allow for that; accuracy and other metrics are those of the items "
+        f"evaluated. Run the study again without {' and '.join(_stop_options(stopped))} to evaluate all."
     ]
+
+
+def _stop_options(stopped: Iterable[CellSummary]) -> list[str]:
+    return sorted({"--precision" if cell.margin is None else "--margin" for cell in stopped})[::-1]
 
 
 def _has_sizes(summary: Summary) -> bool:

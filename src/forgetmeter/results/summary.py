@@ -159,6 +159,7 @@ def _cells(run: Run, confidence: float) -> Iterator[CellSummary]:
                 cut=stored.cut,
                 not_numbers=stored.not_numbers,
                 precision=stored.precision,
+                margin=stored.margin,
                 is_timed=stored.is_timed,
             )
 

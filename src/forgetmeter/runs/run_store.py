@@ -12,6 +12,7 @@ from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.item import Item, TaskDescription
 from forgetmeter.records.noise import Noise
 from forgetmeter.records.outcome import Outcome
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.records.variant import Reached
 from forgetmeter.runs import layout
 from forgetmeter.runs.agreement import Names, is_at, is_consistent, is_named, names_of
@@ -303,18 +304,23 @@ class RunStore:
             return "another calibration text"
         return None
 
-    def is_done(self, cell: Cell, *, precision: float | None = None) -> bool:
-        """Return whether a cell's outcomes are stored and intact, and are of all items or precise enough.
+    def is_done(self, cell: Cell, *, stop: StopRule | None = None) -> bool:
+        """Return whether a cell's outcomes are stored and intact, and are of all items, or of enough by a rule.
 
         Args:
-            precision: How precisely the drop has to be known, if the outcomes need not be of all items.
+            stop: What has to be known, if the outcomes need not be of all items.
         """
         path = layout.outcomes_path(cell.variant.id, cell.task)
         facts = self._intact.outcomes_facts(path, _names(cell.variant))
         if facts is None:
             return False
         reached = facts.get("precision")
-        return reached is None or (precision is not None and reached <= precision)
+        return reached is None or (stop is not None and stop.covers(reached, facts.get("margin")))
+
+    def has_outcomes(self, cell: Cell) -> bool:
+        """Return whether a cell's outcomes are stored and intact, of all items or not."""
+        path = layout.outcomes_path(cell.variant.id, cell.task)
+        return self._intact.outcomes_facts(path, _names(cell.variant)) is not None
 
     def read_correct(self, model: str, task: str) -> dict[str, bool]:
         """Return whether a model's baseline is right, by item id; empty if its outcomes are missing or not judged."""
@@ -499,8 +505,8 @@ class RunStore:
             raise UserError(
                 f"'{self.location}' holds a run of another study ({'; '.join(different)}); a run can gain recipes, "
                 "candidates and tasks if the command repeats all that it was started with (those that failed may be "
-                "left out); of its settings, only device, batch_tokens, noise_floor, precision and profile may differ; "
-                f"{_START_ANEW}"
+                "left out); of its settings, only device, batch_tokens, noise_floor, precision, margin and profile may "
+                f"differ; {_START_ANEW}"
             )
         old, new = ({pair: variant for variant, pair in names_of(each).items()} for each in (stored, requested))
         unlike = [pair for pair in old if new.get(pair, old[pair]) != old[pair]]

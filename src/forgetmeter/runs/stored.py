@@ -75,7 +75,9 @@ class CellFacts:
         judging: Hash of the task's metrics, filters and groups, by which the answers were judged.
         calibration: SHA-256 of the calibration text, with the settings by which sequences were drawn from it; ``None``
             if the recipe needs none.
-        precision: If the cell stopped before the last item, because the drop was known to within plus or minus this.
+        precision: If the cell stopped before the last item, because the drop was known to within plus or minus this,
+            or because of the margin, which is then the same.
+        margin: If the cell stopped because it was certain whether the drop is at most this.
         prepare_seconds: Time to tokenize and batch the items; 0 if this was done for another variant.
         judge_seconds: Time to turn the answers into outcomes.
         positions: Positions that the model computed, padding included; 0 if it wrote texts.
@@ -96,6 +98,7 @@ class CellFacts:
     judging: str | None = None
     calibration: Mapping[str, str | int] | None = None
     precision: float | None = None
+    margin: float | None = None
     prepare_seconds: float = 0.0
     judge_seconds: float = 0.0
     positions: int = 0
@@ -187,8 +190,14 @@ class StoredCell:
         return self.facts.get("timed") is not False
 
     @property
+    def margin(self) -> float | None:
+        """Asking stopped because it was certain whether the drop is at most this; ``None`` if it did not."""
+        margin = self.facts.get("margin")
+        return None if margin is None else float(margin)
+
+    @property
     def precision(self) -> float | None:
-        """How precisely the drop was known when asking stopped; ``None`` if all items were asked."""
+        """How precisely the drop was to be known when asking stopped; ``None`` if all items were asked."""
         precision = self.facts.get("precision")
         return None if precision is None else float(precision)
 

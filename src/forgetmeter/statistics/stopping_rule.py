@@ -1,4 +1,4 @@
-"""When asking a cell's items may stop: after which parts, and how precisely its drop has to be known."""
+"""When asking a cell's items may stop: after which parts, and what has to be known about its drop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
+from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 
 _FIRST = 64
 """Items of the first part."""
@@ -31,19 +33,45 @@ def parts_of(units: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         yield part
 
 
-def precision_reached(
-    units: Sequence[Sequence[str]], before: Mapping[str, bool], after: Mapping[str, bool], *, aim: float
-) -> float:
-    """Return to plus or minus how much the drop is known.
+def is_known(
+    units: Sequence[Sequence[str]], before: Mapping[str, bool], after: Mapping[str, bool], *, rule: StopRule
+) -> bool:
+    """Return whether the drop on what was asked so far is known as well as a rule demands.
 
     Args:
         units: The units in the order of asking: for each, the ids of its items.
         before: Whether the baseline was right, by item id; of all units.
         after: Whether the variant was right, by item id, as far as it was asked.
-        aim: How precisely the drop has to be known.
+        rule: What has to be known.
+    """
+    drop = known_drop(units, before, after, aim=rule.precision)
+    if rule.margin is None:
+        return (drop.high - drop.low) / 2 <= rule.precision
+    if drop.high <= rule.margin or drop.low <= rule.margin:
+        return drop.high <= rule.margin
+    corrected = 1 - (1 - CONFIDENCE) / rule.checks
+    return known_drop(units, before, after, aim=rule.precision, confidence=corrected).low > rule.margin
+
+
+def known_drop(
+    units: Sequence[Sequence[str]],
+    before: Mapping[str, bool],
+    after: Mapping[str, bool],
+    *,
+    aim: float,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """Return the drop with an interval that is valid at all times.
+
+    Args:
+        units: The units in the order of asking: for each, the ids of its items.
+        before: Whether the baseline was right, by item id; of all units.
+        after: Whether the variant was right, by item id, as far as it was asked.
+        aim: Difference that the bets are tuned for.
+        confidence: Confidence of the interval.
     """
     paired = [[each for each in unit if each in after] for unit in units]
-    interval = anytime_interval(
+    return anytime_interval(
         Drawn(
             np.array([sum(before[each] - after[each] for each in unit) for unit in paired], dtype=np.float64),
             np.array([len(unit) for unit in paired], dtype=np.float64),
@@ -51,6 +79,6 @@ def precision_reached(
             high=1,
             largest=max(map(len, units)),
             aim=aim,
-        )
+        ),
+        confidence=confidence,
     )
-    return (interval.high - interval.low) / 2

@@ -63,8 +63,7 @@ class CheckedStudy:
         return [
             cell
             for cell in self.missing
-            if not self.store.is_done(cell, precision=self.plan.study.evaluation.precision)
-            or self.store.needs_noise(cell, is_wanted=wants_noise)
+            if not self.store.is_done(cell, stop=self.plan.stop) or self.store.needs_noise(cell, is_wanted=wants_noise)
         ]
 
 
@@ -119,7 +118,7 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location], data:
         cell
         for cell in plan.cells
         if is_empty
-        or not (store.is_done(cell, precision=study.evaluation.precision) and store.has_records(cell))
+        or not (store.is_done(cell, stop=plan.stop) and store.has_records(cell))
         or store.needs_noise(cell, is_wanted=wants_noise)
     )
     unread = tuple(dict.fromkeys(cell.task for cell in missing)) if is_begun else study.tasks

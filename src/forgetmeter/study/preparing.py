@@ -119,8 +119,7 @@ def refuse_changed_methods(checked: CheckedStudy) -> None:
             continue
         its = [cell for cell in cells if any(step.method == method for step in cell.variant.recipe.steps)]
         left = set(checked.to_score())
-        # Of any precision.
-        if any(cell in left for cell in its) and any(checked.store.is_done(cell, precision=1) for cell in its):
+        if any(cell in left for cell in its) and any(checked.store.has_outcomes(cell) for cell in its):
             raise UserError(
                 f"the run at '{checked.store.location}' has answers of '{method}' by an earlier version of "
                 "forgetmeter, which computed them differently, so new ones cannot be added; choose another --out"
@@ -148,7 +147,8 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> in
         store.write_items(replace(task.description, name=name), valid_items(task))
     to_score = checked.to_score()
     progress.amount(tokens_to_read(checked, tasks))
-    work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, checked.engines)
+    stop = checked.plan.stop
+    work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, checked.engines, stop)
     executor.execute(work, progress)
     _check_stored(to_score, work, type(executor).__name__)
     _check_listed(checked)

@@ -27,6 +27,7 @@ def compare_command(
     batch_tokens: options.BatchTokens = None,
     noise_floor: options.NoiseFloor = None,
     precision: options.Precision = None,
+    margin: options.Margin = None,
     profile: options.ShowProfile = None,
     task_folder: options.TaskFolders = None,
     num_fewshot: options.NumFewshot = None,

@@ -65,6 +65,7 @@ def run_command(
     batch_tokens: options.BatchTokens = None,
     noise_floor: options.NoiseFloor = None,
     precision: options.Precision = None,
+    margin: options.Margin = None,
     profile: options.ShowProfile = None,
     task_folder: options.TaskFolders = None,
     num_fewshot: options.NumFewshot = None,

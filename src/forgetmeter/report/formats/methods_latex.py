@@ -177,7 +177,7 @@ def _tested(summary: Summary) -> Iterator[str]:
         )
     if any(cell.precision is not None for cell in compared):
         yield (
-            "Evaluation of some variants stopped once their drop was known precisely enough; their intervals and "
+            "Evaluation of some variants stopped once enough was known about their drop; their intervals and "
             "p-values are instead valid at any stopping time~\\cite{waudbysmith2024estimating}."
         )
     beyond = "beyond zero and beyond the share of items that change when the original is scored twice"

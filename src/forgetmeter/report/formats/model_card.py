@@ -214,7 +214,8 @@ def _settings(results: Results, cells: Sequence[CellSummary]) -> Iterator[str]:
         if value != getattr(usual, name):
             yield f"--{name.replace('_', '-')}"
             yield from () if value is True else [str(value)]
-    if precision := next((cell.precision for cell in cells if cell.precision is not None), None):
-        yield from ("--precision", str(precision))
+    stopped = next((cell for cell in cells if cell.precision is not None), None)
+    if stopped is not None:
+        yield from ("--precision" if stopped.margin is None else "--margin", str(stopped.precision))
     if any(cell.noise_floor is not None for cell in cells):
         yield "--noise-floor"

@@ -7,10 +7,10 @@ from itertools import accumulate
 
 from forgetmeter.runs.stored import StoredCell
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
-from forgetmeter.statistics.stopping_rule import parts_of, precision_reached
+from forgetmeter.statistics.stopping_rule import known_drop, parts_of
 
 _ROUNDING = 1e-6
-"""Relative difference between the precisions that two machines compute."""
+"""Relative difference between the intervals that two machines compute."""
 
 
 def stopped_problems(
@@ -44,6 +44,15 @@ def stopped_problems(
         yield "it states that asking stopped early, and its answers are not those of the items that were asked first"
         return
     units = [[ids[place] for place in unit] for unit in places]
-    reached = precision_reached(units, before, after, aim=cell.precision)
-    if reached > cell.precision * (1 + _ROUNDING):
+    drop = known_drop(units, before, after, aim=cell.precision)
+    reached = (drop.high - drop.low) / 2
+    if cell.margin is not None:
+        if cell.margin != cell.precision:
+            yield f"it states a margin of {cell.margin:g} and a precision of {cell.precision:g}, which must be equal"
+        elif drop.low * (1 + _ROUNDING) <= cell.margin < drop.high / (1 + _ROUNDING):
+            yield (
+                f"it states that it is certain whether its drop is at most {cell.margin:g}, and its answers give "
+                f"{drop.low:.4f} to {drop.high:.4f}"
+            )
+    elif reached > cell.precision * (1 + _ROUNDING):
         yield f"it states that its drop is known to ±{cell.precision:g}, and its answers give ±{reached:.4f}"

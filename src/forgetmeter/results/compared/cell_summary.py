@@ -56,6 +56,7 @@ class CellSummary:
         not_numbers: Number of items whose logits were NaN or infinite; they count as wrong.
         precision: If the cell stopped early because the drop was known to within plus or minus this: the intervals of
             the drop, of ``retained`` and of ``gained_share``, and the p-values, are then valid wherever it stops.
+        margin: If it stopped because it was certain whether the drop is at most this; ``precision`` is then the same.
         is_timed: Whether ``seconds`` is the time of all of the variant's computation, so that its speed can be
             compared.
     """
@@ -94,6 +95,7 @@ class CellSummary:
     not_numbers: int = 0
     paired: int | None = None
     precision: float | None = None
+    margin: float | None = None
     is_timed: bool = True
 
     @property

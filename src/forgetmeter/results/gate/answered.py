@@ -24,7 +24,7 @@ class VariantAnswers:
         answers: The outcomes of its model and task.
         row: The variant.
         among: The items, shape ``(items,)``.
-        is_stopped: Whether it stopped early because the drop was known (``--precision``).
+        is_stopped: Whether it stopped early because the drop was known (``--precision``, ``--margin``).
     """
 
     answers: Answers

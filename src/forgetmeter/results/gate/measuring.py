@@ -106,7 +106,8 @@ class Measuring:
                 raise NotMeasured(self._missing(check, recipe, task))
         cell = self._cell(check, check.recipe, task)
         if cell.precision is not None and (is_alone or check.relation is not None):
-            raise NotMeasured("it stopped early (--precision); run it without --precision to ask the other items")
+            option = "--precision" if cell.margin is None else "--margin"
+            raise NotMeasured(f"it stopped early ({option}); run it without {option} to ask the other items")
         if not is_alone and not cell.paired:
             raise NotMeasured("it has no items in common with the baseline")
 
