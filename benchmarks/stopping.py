@@ -1,16 +1,24 @@
-"""Counts the items, or relations, that are asked until a drop is known precisely enough (docs/decisions/036).
+"""Counts the items, or relations, that are asked until enough is known about a drop (docs/decisions/036).
 
 python benchmarks/stopping.py
 """
 
 from __future__ import annotations
 
+from itertools import product
+from statistics import median
+
 import numpy as np
 
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
+from forgetmeter.statistics.stopping_rule import is_known, known_drop, parts_of
 
 _DRAWS = 20
 _MOST = 4000
+_RUNS = 200
+_FLIPS = 0.1
+_CHECKS = 3
 
 
 def needed(values: np.ndarray, precision: float, *, size: int = 1, step: int = 1) -> int:
@@ -25,8 +33,21 @@ def needed(values: np.ndarray, precision: float, *, size: int = 1, step: int = 1
     return len(values)
 
 
+def decided(values: np.ndarray, rule: StopRule) -> tuple[str, int]:
+    """Return the verdict on single items by a rule with a margin, and the number of items that it took."""
+    assert rule.margin is not None
+    ids = [[str(item)] for item in range(len(values))]
+    before, after = {str(item): bool(value > 0) for item, value in enumerate(values)}, dict[str, bool]()
+    for part in parts_of([[item] for item in range(len(values))]):
+        after |= {str(item): bool(values[item] < 0) for item in part}
+        if is_known(ids, before, after, rule=rule):
+            is_within = known_drop(ids, before, after, aim=rule.precision).high <= rule.margin
+            return ("PASS" if is_within else "FAIL"), len(after)
+    return "undecided", len(values)
+
+
 def main() -> None:
-    """Print two tables."""
+    """Print three tables."""
     print("| forgotten | gained | items until ±5 points: fewest | median | most | fixed sample |")
     print("|---:|---:|---:|---:|---:|---:|")
     for lost, won in ((0.046, 0.025), (0.07, 0.07), (0.2, 0.2)):
@@ -37,6 +58,20 @@ def main() -> None:
         items = sorted(needed(values, 0.05, step=10) for values in drawn)
         fixed = round(1.96**2 * (lost + won - (lost - won) ** 2) / 0.05**2)
         print(f"| {lost:.1%} | {won:.1%} | {items[0]} | {items[_DRAWS // 2]} | {items[-1]} | {fixed} |")
+    print("\n| margin | true drop | PASS | FAIL | undecided | items, median |\n|---:|---:|---:|---:|---:|---:|")
+    for margin, drop in product((0.01, 0.02, 0.05), (0.0, None, 0.1, 0.2)):
+        true = margin if drop is None else drop
+        shares = [(_FLIPS + true) / 2, (_FLIPS - true) / 2] if true < _FLIPS else [true + 0.02, 0.02]
+        found = [
+            decided(
+                np.random.default_rng(seed).choice([1.0, -1.0, 0.0], p=[*shares, 1 - sum(shares)], size=_MOST),
+                StopRule(margin, margin, _CHECKS),
+            )
+            for seed in range(_RUNS)
+        ]
+        verdicts = [verdict for verdict, _ in found]
+        rates = " | ".join(f"{verdicts.count(each) / _RUNS:.0%}" for each in ("PASS", "FAIL", "undecided"))
+        print(f"| {100 * margin:g} pt | {100 * true:g} pt | {rates} | {median(items for _, items in found):,.0f} |")
     print("\n| precision | relations needed if none of them changes |\n|---:|---:|")
     for precision in (0.2, 0.1, 0.05):
         print(f"| {precision} | {needed(np.zeros(500), precision, size=50)} |")

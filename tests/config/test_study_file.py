@@ -139,6 +139,14 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
             "precision must be a number above 0 and at most 0.5, not 1;",
         ),
         (
+            "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {margin: 1}\n",
+            "study.yaml:5: margin '1' is ambiguous: write 1pt",
+        ),
+        (
+            "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {margin: 1pt, precision: 0.1}\n",
+            "study.yaml:5: a cell stops either at a margin or at a precision; give one of them",
+        ),
+        (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {limit: true}\n",
             "must be an integer",
         ),

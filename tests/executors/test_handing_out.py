@@ -11,6 +11,7 @@ import pytest
 from forgetmeter.executors.executor import CellUnit, Read
 from forgetmeter.executors.handing_out import SHARE_READ, ForwardedProgress, HandingOut, Taken
 from forgetmeter.records.cell import Cell, Variant
+from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -36,8 +37,8 @@ class Units(HandingOut):
 
 def handing_out(given: list[Cell], *, workers: int = 1, precision: float | None = None, items: int = 1) -> Units:
     task = SimpleNamespace(items=[SimpleNamespace(asks=None)] * items)
-    evaluation = SimpleNamespace(precision=precision)
-    work: Any = SimpleNamespace(cells=given, evaluation=evaluation, tasks=dict.fromkeys(TASKS, task))
+    stop = None if precision is None else StopRule(precision)
+    work: Any = SimpleNamespace(cells=given, stop=stop, tasks=dict.fromkeys(TASKS, task))
     return Units(work, workers)
 
 

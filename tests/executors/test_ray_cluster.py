@@ -211,8 +211,7 @@ def test_cells_of_a_lost_worker_are_taken_until_they_are_put_back() -> None:
         model = parse_model_reference("org/model")
         given = [Cell(Variant("v", model, parse_recipe("baseline")), task) for task in ("one", "two")]
         task = SimpleNamespace(items=[])
-        evaluation = SimpleNamespace(precision=None)
-        work: Any = SimpleNamespace(cells=given, evaluation=evaluation, tasks={"one": task, "two": task})
+        work: Any = SimpleNamespace(cells=given, stop=None, tasks={"one": task, "two": task})
         desk = Desk(HandingOut(work, 1))
         assert await desk.take(1, [("stage", ("loading",), {})]) == CellUnit(given)
         assert await desk.taken(1) == given

@@ -69,7 +69,7 @@ class TestStudy:
             f"'{location}' holds a run of another study (evaluation.limit: 100 in the run, 7 now; "
             "tasks lack 'lama/trex'); a run can gain recipes, candidates and tasks if the command repeats all "
             "that it was started with (those that failed may be left out); of its settings, only device, batch_tokens, "
-            "noise_floor, precision and profile may differ; choose another --out, or delete that run"
+            "noise_floor, precision, margin and profile may differ; choose another --out, or delete that run"
         )
 
     def test_what_was_recorded_at_the_start_stays_when_a_run_gains_tasks(self, store: RunStore, study: dict) -> None:

@@ -902,6 +902,28 @@ def stopped(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        ({"margin": 0.1}, "a margin of 0.1 and a precision of 0.3, which must be equal"),
+        ({"precision": 0.2, "margin": 0.2}, "it is certain whether its drop is at most 0.2, and its answers give"),
+        ({"precision": None, "margin": 0.4}, "a margin of 0.4 and no precision"),
+    ],
+)
+def test_a_margin_that_the_answers_do_not_decide_is_found(stopped, tmp_path, facts, what) -> None:
+    copy = shutil.copytree(stopped, tmp_path / "run")
+    rewritten(outcomes_of(copy, PRUNED), lambda table, before: (table, {**before, **facts}))
+    assert any(what in problem for problem in verify(copy).problems)
+
+
+def test_a_cell_that_stopped_at_a_margin_holds(tmp_path) -> None:
+    study = {"models": ["standard:decoder"], "recipes": ["l1_unstructured:overall:0.7"]}
+    study |= {"tasks": ["facts:relations=country_capital:templates=0"], "output": str(tmp_path / "run")}
+    forgetmeter.run({**study, "evaluation.margin": "5pt"})
+    assert [cell.margin for cell in forgetmeter.open_run(tmp_path / "run").run.cells] == [None, 0.05]
+    assert verify(tmp_path / "run").problems == ()
+
+
+@pytest.mark.parametrize(
     ("forge", "what"),
     [
         (lambda table: table.filter(table["correct"]), "not those of the items that were asked first"),

@@ -1,0 +1,56 @@
+"""The rule of a margin, in simulations of single items: how often it decides, and how often wrongly.
+
+Covers ``records.stop_rule``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forgetmeter.records.stop_rule import StopRule
+from forgetmeter.statistics.stopping_rule import is_known, known_drop, parts_of
+
+RUNS, ITEMS, MARGIN = 100, 1500, 0.05
+
+
+def verdict(seed: int, *, lost: float, won: float, checks: int = 1) -> str:
+    values = np.random.default_rng(seed).choice([1.0, -1.0, 0.0], p=[lost, won, 1 - lost - won], size=ITEMS)
+    ids = [[str(item)] for item in range(ITEMS)]
+    before, after = {str(item): bool(value > 0) for item, value in enumerate(values)}, dict[str, bool]()
+    rule = StopRule(MARGIN, MARGIN, checks)
+    for part in parts_of([[item] for item in range(ITEMS)]):
+        after |= {str(item): bool(values[item] < 0) for item in part}
+        if is_known(ids, before, after, rule=rule):
+            return "PASS" if known_drop(ids, before, after, aim=MARGIN).high <= MARGIN else "FAIL"
+    return "undecided"
+
+
+def test_a_drop_of_the_margin_is_decided_as_rarely_as_the_interval_is_wrong() -> None:
+    found = [verdict(seed, lost=0.1, won=0.05) for seed in range(RUNS)]
+    # Each side 2.5%; the standard error of the simulation is 1.6 points.
+    assert found.count("PASS") <= RUNS * (0.025 + 2 * 0.016)
+    assert found.count("FAIL") <= RUNS * (0.025 + 2 * 0.016)
+
+
+@pytest.mark.parametrize(("lost", "won", "expected"), [(0.05, 0.05, "PASS"), (0.2, 0.02, "FAIL")])
+def test_what_is_far_from_the_margin_is_decided(lost: float, won: float, expected: str) -> None:
+    found = [verdict(seed, lost=lost, won=won, checks=10) for seed in range(20)]
+    assert found.count(expected) >= 19
+
+
+def test_a_loss_is_certain_for_all_cells_together() -> None:
+    ids = [[str(item)] for item in range(300)]
+    before = dict.fromkeys(map(str, range(300)), True)
+    after = {str(item): item % 7 > 0 for item in range(300)}
+    assert is_known(ids, before, after, rule=StopRule(MARGIN, MARGIN))
+    assert not is_known(ids, before, after, rule=StopRule(MARGIN, MARGIN, checks=1000))
+
+
+def test_a_cell_is_asked_again_for_another_rule() -> None:
+    assert StopRule(0.1).covers(0.05, None)
+    assert not StopRule(0.05).covers(0.1, None)
+    assert not StopRule(0.1).covers(0.05, 0.05)
+    assert StopRule(0.05, 0.05).covers(0.05, 0.05)
+    assert not StopRule(0.05, 0.05).covers(0.02, 0.02)
+    assert not StopRule(0.05, 0.05).covers(0.01, None)
