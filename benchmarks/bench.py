@@ -53,8 +53,11 @@ def main() -> None:
     wanted = [
         each
         for each in comparisons(options.dtype, options.peer_dtype or options.dtype, options.data)
-        if not options.names or any(name in each.name for name in options.names)
+        if not options.names or any(name.lower() in each.name.lower() for name in options.names)
     ]
+    if not wanted:
+        names = "; ".join(each.name for each in comparisons(options.dtype, options.peer_dtype, options.data))
+        parser.error(f"no comparison has {' or '.join(options.names)} in its name: {names}")
     rounds = options.rounds or (1 if options.quick else 3)
     start = time.perf_counter()
     cores = f"{os.cpu_count()} cores of {processor_name()} ({torch.backends.cpu.get_cpu_capability()})"

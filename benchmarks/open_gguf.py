@@ -3,22 +3,31 @@
     python benchmarks/open_gguf.py [--layers 18] [--vocabulary 32000]
 
 The file is a random Llama in Q8_0, of 13.6 MB per layer. Each command has its own process and cache; the seconds
-include the start of Python and the import of torch and transformers.
+include the start of Python and the import of torch and transformers. Beside them: reading the file once, its
+conversion, and the conversion's least work, which is to dequantize each tensor and to write it once.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFWriter, quantize
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, dequantize, quantize
 from tokenizers import pre_tokenizers
+
+from forgetmeter.models.from_gguf.conversion import converted
+from forgetmeter.models.location import locate
+from forgetmeter.specs.model_reference import ModelReference
 
 WIDTH, INNER, HEADS = 1024, 2816, 16
 SHAPES = {
@@ -85,6 +94,30 @@ def seconds(code: str, path: Path, cache: Path) -> float:
     return time.monotonic() - started
 
 
+def timed(work: Callable[[], object]) -> float:
+    """Return the median seconds of three rounds."""
+    rounds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        rounds.append(time.perf_counter() - started)
+    return statistics.median(rounds)
+
+
+def convert(path: Path, cache: Path) -> None:
+    """Convert the file anew."""
+    shutil.rmtree(cache, ignore_errors=True)
+    os.environ["FORGETMETER_CACHE"] = str(cache)
+    converted(locate(ModelReference("gguf", str(path))))
+
+
+def least_work(path: Path, target: Path) -> None:
+    """Dequantize each tensor with gguf, and write it."""
+    with target.open("wb") as stream:
+        for tensor in GGUFReader(path).tensors:
+            stream.write(memoryview(np.ascontiguousarray(dequantize(tensor.data, tensor.tensor_type))).cast("B"))
+
+
 def main() -> None:
     """Write the file and time the commands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,6 +132,14 @@ def main() -> None:
             cache = Path(folder) / name.replace(" ", "-")
             for turn in ("first", "again"):
                 print(f"{name}, {turn}: {seconds(code, path, cache):.1f} s")
+        once = timed(path.read_bytes)
+        print(f"reading the file once: {once:.2f} s")
+        for name, work in (
+            ("conversion", partial(convert, path, Path(folder) / "converted")),
+            ("dequantizing and writing alone", partial(least_work, path, Path(folder) / "written")),
+        ):
+            took = timed(work)
+            print(f"{name}: {took:.1f} s, {took / once:.0f} times reading")
 
 
 if __name__ == "__main__":
