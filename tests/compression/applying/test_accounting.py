@@ -3,8 +3,10 @@
 Covers ``records.variant``.
 """
 
+import pytest
 import torch
 
+import forgetmeter
 from forgetmeter.compression.applying.compressor import Compressor
 from forgetmeter.records.variant import RoleCount
 from forgetmeter.specs.recipe import parse_recipe
@@ -178,3 +180,25 @@ def test_removed_heads_cost_only_their_mask(make_loaded):
     bits = 2 * ((32 + 32) // 8 * 2 + (16 + 32) // 8 * 2)
     assert result.smallest_bytes == dense - 4 * ATTENTION // 2 + bits
     assert result.removed_weights == ATTENTION // 2
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "random_unstructured:overall:0.3",
+        "random_unstructured:head:0.7",
+        "ln_structured:overall:0.3",
+        "drop_layers:overall:0.5",
+        "svd:feed_forward:0.5",
+        "round_to_nearest:overall:4",
+        "dynamic_int8:overall",
+    ],
+)
+@pytest.mark.parametrize("model", ["standard:decoder", "standard:encoder-decoder"])
+def test_sizes_are_those_of_the_checkpoint_in_whatever_dtype_the_model_computes(model, recipe, dtype):
+    narrow, wide = (reached(forgetmeter.load(model, dtype=each), recipe) for each in (dtype, "float32"))
+    assert (narrow.dense_bytes, narrow.quantized_bytes) == (wide.dense_bytes, wide.quantized_bytes)
+    # Rounding to 16 bits, and units whose norms are then equal, change a few zeros.
+    assert narrow.smallest_bytes == pytest.approx(wide.smallest_bytes, rel=1e-3)
+    assert narrow.bitmask_bytes == pytest.approx(wide.bitmask_bytes, rel=1e-3)

@@ -38,18 +38,16 @@ def count_baseline(
 ) -> Baseline:
     """Count the zeros and bytes of an uncompressed model; ``stored`` is ``Loaded.weight_bytes``."""
     matrices, stored = tuple(matrices), stored or {}
-    parameters = {matrix: model.get_parameter(matrix.parameter).detach() for matrix in matrices}
+    parameters = {matrix: model.get_parameter(matrix.parameter) for matrix in matrices}
     tensors = model.state_dict(keep_vars=True)
-    sizes = {id(tensor): tensor.numel() * stored.get(name, tensor.element_size()) for name, tensor in tensors.items()}
-    # If several names share a tensor, it is stored under the parameter's name.
-    sizes |= {id(tensors[name]): tensors[name].numel() * width for name, width in stored.items() if name in tensors}
+    # If several names share a tensor, such as a head and its embedding, it is stored under one of them.
+    widths = {id(tensors[name]): width for name, width in stored.items() if name in tensors}
+    by_id = {id(tensor): tensor for tensor in tensors.values()}
     return Baseline(
         matrices=matrices,
-        zeros={matrix: count_zeros(tensor, matrix) for matrix, tensor in parameters.items()},
-        weight_bytes={
-            matrix: stored.get(matrix.parameter, tensor.element_size()) for matrix, tensor in parameters.items()
-        },
-        total_bytes=sum(sizes.values()),
+        zeros={matrix: count_zeros(tensor.detach(), matrix) for matrix, tensor in parameters.items()},
+        weight_bytes={matrix: widths.get(id(tensor), tensor.element_size()) for matrix, tensor in parameters.items()},
+        total_bytes=sum(tensor.numel() * widths.get(key, tensor.element_size()) for key, tensor in by_id.items()),
     )
 
 

@@ -53,6 +53,14 @@ class DeferredWeight(Weight):
         """Return the meta weight's bits."""
         return self.meta.bits()
 
+    def quantized_bytes(self, plain_bytes: int) -> int:
+        """Return the meta weight's bytes."""
+        return self.meta.quantized_bytes(plain_bytes)
+
+    def stored_bits(self, plain_bytes: int) -> int:
+        """Return the meta weight's bits."""
+        return self.meta.stored_bits(plain_bytes)
+
     def scales(self) -> int:
         """Return the meta weight's number of scales."""
         return self.meta.scales()

@@ -10,14 +10,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from forgetmeter.compression.forms.storage import packed_bytes
-from forgetmeter.compression.forms.weight import DenseWeight, Weight, assembled, cut
+from forgetmeter.compression.forms.weight import DenseWeight, FullWidthWeight, Weight, assembled, cut
 from forgetmeter.specs.ranges import Ranges
 
 _BITS = 32
 
 
 @dataclass(frozen=True)
-class LowRankWeight(Weight):
+class LowRankWeight(FullWidthWeight):
     """Low-rank weights, held as the product of the two factors; the model computes with the product.
 
     Attributes:

@@ -145,7 +145,6 @@ class Weight(Protocol):
         Args:
             plain_bytes: Bytes of the model's own weights in its place, as stored.
         """
-        # A weight that was not quantized takes no more than before, even if it is computed in a wider dtype.
         return min(plain_bytes, packed_bytes(prod(self.shape), self.bits())) + self.grid_bytes()
 
     def smallest_bytes(self, plain_bytes: int) -> int:
@@ -156,12 +155,24 @@ class Weight(Protocol):
         return min(plain_bytes, lossless_bytes(self.values(), self.stored_bits(plain_bytes), self.grid_bytes()))
 
     def stored_bits(self, plain_bytes: int) -> int:
-        """Return the bits per weight, at most those in the checkpoint even if computed in a wider dtype."""
+        """Return the bits per weight, at most those in the checkpoint. ``plain_bytes`` is as in ``quantized_bytes``."""
         return min(self.bits(), 8 * plain_bytes // max(1, prod(self.shape)))
 
 
+class FullWidthWeight(Weight, Protocol):
+    """A weight that no method has quantized: it is stored as wide as before, in whatever dtype it is computed."""
+
+    def quantized_bytes(self, plain_bytes: int) -> int:
+        """Return ``plain_bytes``."""
+        return plain_bytes
+
+    def stored_bits(self, plain_bytes: int) -> int:
+        """Return the bits per weight in the checkpoint."""
+        return 8 * plain_bytes // max(1, prod(self.shape))
+
+
 @dataclass(frozen=True)
-class DenseWeight(Weight):
+class DenseWeight(FullWidthWeight):
     """Dense floating-point weights."""
 
     tensor: Tensor
@@ -259,6 +270,10 @@ class PartWeight(Weight):
     def loaded(self) -> Weight:
         """Return the loaded part if the whole is deferred."""
         return self.standalone().loaded() if self.is_deferred else self
+
+    def quantized_bytes(self, plain_bytes: int) -> int:
+        """Return the bytes of the part alone."""
+        return self.standalone().quantized_bytes(plain_bytes)
 
     def smallest_bytes(self, plain_bytes: int) -> int:
         """Return the bytes of the part alone."""
