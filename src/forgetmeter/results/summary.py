@@ -15,6 +15,7 @@ from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import Failure, StoredVariant
 from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.method_facts import Methods
+from forgetmeter.specs.recipe import BASELINE
 from forgetmeter.statistics.correction import holm_corrected
 from forgetmeter.statistics.paired import CONFIDENCE
 
@@ -103,6 +104,11 @@ class Summary:
     def all_cells(self) -> tuple[CellSummary | MeasuredSummary, ...]:
         """Cells that are done, of tasks with and without right answers."""
         return (*self.cells, *self.measured)
+
+    def guessed(self, model: str) -> frozenset[str]:
+        """Return the tasks on which a model's baseline is not better than guessing: there is nothing to forget."""
+        baselines = (cell for cell in self.cells if (cell.model, cell.recipe) == (model, BASELINE))
+        return frozenset(cell.task for cell in baselines if cell.is_guessing)
 
     @property
     def methods(self) -> Methods:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_up_run import MadeUpTask, write_made_up_run
+from made_up_run import MODEL, MadeUpTask, write_made_up_run
 
 import forgetmeter
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.cli.commands.report_command import report_command
+from forgetmeter.report.formats.model_card import model_card
 from forgetmeter.report.words.decision import decisions, overview, undecided
 from forgetmeter.report.words.numbers import points_interval
 from forgetmeter.results.gate.gating import gate
+from forgetmeter.results.ledger import surest_first
 from forgetmeter.results.results import open_run
 
 PRUNED, ROUNDED = "l1_unstructured:overall:0.5", "round_to_nearest:overall:4"
@@ -66,6 +68,26 @@ def test_what_a_reader_needs(run) -> None:
         "It forgot none of the 320 items that the original gets right.",
         (),
     )
+
+
+def test_examples_are_of_what_the_original_knows_from_each_task_in_turn(tmp_path) -> None:
+    def some(task, recipe, random):
+        known = right(task, recipe, random)
+        return np.arange(task.items) % task.choices == (recipe == PRUNED) if task.name == "guessed" else known
+
+    tasks = [MadeUpTask("plain", 400), MadeUpTask("guessed", 400), MadeUpTask("other", 400)]
+    results = open_run(write_made_up_run(str(tmp_path / "run"), recipes=[PRUNED], right=some, tasks=tasks))
+    assert results.summary.guessed(MODEL) == {"guessed"}
+    (decision,) = decisions(results, gate(results, margin="2pt"))
+    assert decision.forgotten.startswith("It forgot 160 of the 640 items that the original gets right.")
+    plain, _, other = results.ledgers(PRUNED)
+    firsts = [surest_first(each for each in of.entries if each.status == "forgotten") for of in (plain, other)]
+    expected = [firsts[0][0], firsts[1][0], firsts[0][1]]
+    assert decision.examples == tuple((each.statement, each.gold, each.after) for each in expected)
+    card = model_card(results, MODEL, PRUNED)
+    assert "On guessed, the original is not better than guessing, so it has nothing to forget there." in card
+    assert "Forgotten of plain" in card
+    assert "Forgotten of guessed" not in card
 
 
 def test_how_many_may_ship(run) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from huggingface_hub import ModelCard
 
-from forgetmeter.basics.plural import listed
+from forgetmeter.basics.plural import joined, listed
 from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.config.study import Evaluation
 from forgetmeter.errors import UserError, one_line
@@ -80,6 +80,11 @@ def _section(
             "*drop*: accuracy of the original minus that of this model. *retained*: share of the original's right "
             "answers that are still right. *lost*, *gained* and *unclear*: whether the change is significant."
         )
+        if guessed := [public_task(cell.task) for cell in cells if cell.task in results.summary.guessed(model)]:
+            yield (
+                f"On {escaped(joined(guessed))}, the original is not better than guessing, so it has nothing to forget "
+                "there."
+            )
         yield from _missing(results, cells)
     if measured:
         yield _measured_table(measured)
@@ -148,6 +153,8 @@ def _without_results(results: Results, model: str, recipe: str) -> Iterator[str]
 
 def _examples(results: Results, model: str, recipe: str) -> Iterator[str]:
     for ledger in results.ledgers(recipe, model=model):
+        if ledger.task in results.summary.guessed(model):
+            continue
         gone = surest_first(each for each in ledger.entries if each.status == "forgotten")
         if not gone:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.probes.registry import things
@@ -21,12 +22,13 @@ from forgetmeter.report.words.numbers import percent, points_interval
 from forgetmeter.report.words.recipe_words import is_candidate, task_label, variant_name
 from forgetmeter.results.gate.check import CheckResult, GateVerdict, by_severity
 from forgetmeter.results.gate.gate import Gate, VariantGate
-from forgetmeter.results.ledger import LedgerEntry, surest_first
+from forgetmeter.results.ledger import Ledger, LedgerEntry, surest_first
 from forgetmeter.results.results import Results
 from forgetmeter.results.sizes import original_bytes, variant_bytes
 from forgetmeter.specs.condition import Condition
 
 _EXAMPLES = 3
+GUESSING = "the original is not better than guessing"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def undecided(results: Results) -> tuple[Decision, ...]:
     for cell in summary.cells:
         if is_candidate(cell.recipe) and cell.drop is not None:
             seen = f"{points_interval(cell.drop)} points"
-            line = CheckLine(None, f"drop ({task_label(cell.task, names)})", seen, "")
+            why = GUESSING if cell.task in summary.guessed(cell.model) else ""
+            line = CheckLine(None, f"drop ({task_label(cell.task, names)})", seen, why)
             found.setdefault((cell.model, cell.recipe), []).append(line)
     return tuple(
         _decision(
@@ -138,7 +141,9 @@ def _decision(
     results: Results, variant: VariantGate, verdict: GateVerdict | None, answer: str, lines: Iterable[CheckLine]
 ) -> Decision:
     done = {cell.task for cell in results.summary.cells if (cell.model, cell.recipe) == (variant.model, variant.recipe)}
+    guessed = results.summary.guessed(variant.model)
     ledgers = results.ledgers(variant.recipe, model=variant.model) if done else ()
+    ledgers = tuple(ledger for ledger in ledgers if ledger.task not in guessed)
     known = [entry for ledger in ledgers for entry in ledger.entries if entry.status in ("kept", "forgotten")]
     gone = [entry for entry in known if entry.status == "forgotten"]
     return Decision(
@@ -149,8 +154,15 @@ def _decision(
         saves=_saves(variant),
         checks=tuple(lines),
         forgotten=_forgotten(gone, known, [ledger.task for ledger in ledgers]),
-        examples=tuple((entry.statement, entry.gold, entry.after) for entry in surest_first(gone)[:_EXAMPLES]),
+        examples=tuple((entry.statement, entry.gold, entry.after) for entry in _surest(ledgers)),
     )
+
+
+def _surest(ledgers: Iterable[Ledger]) -> list[LedgerEntry]:
+    """Return the forgotten items that the original was surest of, from each task in turn: margins differ by task."""
+    gone = (surest_first(entry for entry in ledger.entries if entry.status == "forgotten") for ledger in ledgers)
+    in_turn = chain.from_iterable(zip_longest(*gone))
+    return list(islice((entry for entry in in_turn if entry is not None), _EXAMPLES))
 
 
 def _saves(variant: VariantGate) -> str:
