@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_the_action_decides(tmp_path, recipe, code, heading) -> None:
     assert [each.returncode for each in done] == [0, code], done[-1].stderr
     assert (tmp_path / "summary.md").read_text("utf-8").startswith(heading)
     assert (tmp_path / "gate.xml").exists()
+    (keep,) = (step["run"] for step in STEPS if step.get("name", "").startswith("Keep"))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", "-ec", keep], check=True, cwd=tmp_path, env={**os.environ, "PATH": path}, timeout=280)
+    kept = [tmp_path / name for name in STEPS[-1]["with"]["path"].splitlines()]
+    assert all(file.is_file() and not re.search(r'[":<>|*?]', file.name) for file in kept)
+    with tarfile.open(kept[0]) as archive:
+        assert "gate-run/report.html" in archive.getnames()
 
 
 def test_the_workflow_uses_the_action_with_its_inputs() -> None:

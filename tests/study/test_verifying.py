@@ -507,6 +507,58 @@ def test_a_model_that_is_here_and_damaged_is_a_problem(run, model, damage, what)
     assert found.unchecked == ()
 
 
+def test_a_lost_hash_of_a_model_is_found(compared) -> None:
+    run, _ = compared
+    path = run / "study.json"
+    content = path.read_bytes()
+    try:
+        forged(path, lambda document: document["identity"]["model_content"].pop("standard:decoder"))
+        assert verify(run).problems == ("study.json lacks the hash of model 'standard:decoder'",)
+        forged(path, lambda document: document["identity"]["model_content"].clear())
+        assert len(verify(run).problems) == 3
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"\n", b"\x0b", 1),
+        lambda content: content.replace(b"\n", b"\r"),
+        lambda content: content[:-1],
+        lambda content: b"",
+        lambda content: b"".join(line for line in content.splitlines(keepends=True) if b"report.html" not in line),
+        lambda content: content.upper(),
+    ],
+)
+def test_an_altered_list_of_checksums_is_found(copy, change) -> None:
+    path = copy / "report.sha256"
+    path.write_bytes(change(path.read_bytes()))
+    assert verify(copy).problems
+
+
+def test_cells_that_failed_are_not_checked(tmp_path) -> None:
+    run = tmp_path / "run"
+    study = {"models": ["standard:decoder"], "recipes": [PRUNED], "tasks": ["facts:templates=0"]}
+    forgetmeter.run({**study, "evaluation.limit": 1, "output": str(run)}, time_limit=1e-6)
+    found = verify(run)
+    assert found.problems == ()
+    assert (
+        "cells that failed, and so have no answers, such as baseline (standard:decoder) on facts" in found.unchecked[0]
+    )
+
+
+def test_a_changed_chat_template_is_found(model, tmp_path) -> None:
+    here, run = shutil.copytree(model, tmp_path / "chat"), tmp_path / "run"
+    template = here / "chat_template.jinja"
+    template.write_text("{% for each in messages %}<{{ each['role'] }}>{{ each['content'] }}{% endfor %}", "utf-8")
+    study = {"models": [str(here)], "recipes": ["baseline"], "tasks": ["piqa"], "output": str(run)}
+    forgetmeter.run({**study, "evaluation.limit": 2, "evaluation.chat_template": True})
+    assert verify(run).problems == ()
+    template.write_text(template.read_text("utf-8").replace("<", "["), "utf-8")
+    assert verify(run).problems == (f"model '{here}' is not the one that was evaluated: its content has another hash",)
+
+
 def test_a_report_of_another_run_is_found(copy, tmp_path) -> None:
     study = {"models": ["standard:encoder"], "recipes": [PRUNED], "tasks": ["facts:templates=0"]}
     forgetmeter.run({**study, "evaluation.limit": 3, "output": str(tmp_path / "other")})

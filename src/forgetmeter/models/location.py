@@ -40,6 +40,7 @@ _PARTS = (
     INDEX,
     *TOKENIZER_FILES,
 )
+_TEMPLATES = ("chat_template*", "additional_chat_templates/*")
 _WRITTEN = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
 _IN_MODEL = ("config.json", ADAPTER_CONFIG)
 _PATH = ("/", "./", "../", "~")
@@ -79,6 +80,15 @@ class Location:
             return self._own_identity
         settings = {key: said for key, said in raw_config(self.path, ADAPTER_CONFIG).items() if key not in _OF_BASE}
         return short_hash([self.base.identity, self._own_identity, json.dumps(settings, sort_keys=True)])
+
+    @cached_property
+    def chat_identity(self) -> str:
+        """``identity``, and the hash of the files that hold chat templates, which only matter if prompts are chats."""
+        if not self.path.is_dir() or self.reference.source == "engine":
+            return self.identity
+        files = sorted(file for pattern in _TEMPLATES for file in self.path.glob(pattern) if file.is_file())
+        templates = [f"{file.name} {file_hash(file)}" for file in files]
+        return short_hash([self.identity, *templates]) if templates else self.identity
 
     @cached_property
     def stamps(self) -> Stamps:

@@ -37,7 +37,7 @@ def check_report(folder: RunFolder, paths: Collection[str]) -> tuple[list[str], 
     if CHECKSUMS not in paths and PAGE in others:
         return [f"{PAGE} has no {CHECKSUMS} beside it, which every report has; write it again"], _unknown(others)
     stated = _stated(folder, CHECKSUMS) if CHECKSUMS in paths else {}
-    if stated is None:
+    if stated is None or (stated and PAGE not in stated) or (not stated and CHECKSUMS in paths):
         return [f"{CHECKSUMS} is not as it was written"], _unknown(others)
     problems = []
     for path, digest in stated.items():
@@ -83,9 +83,8 @@ def _unknown(paths: list[str]) -> list[str]:
 
 def _stated(folder: RunFolder, path: str) -> dict[str, str] | None:
     """Return the checksums in a file by path; ``None`` if it is damaged."""
-    try:
-        lines = folder.read(path).decode().splitlines()
-    except UnicodeDecodeError:
-        return None
-    pairs = [line.split("  ", 1) for line in lines]
-    return {pair[1]: pair[0] for pair in pairs} if all(len(pair) == 2 for pair in pairs) else None
+    content = folder.read(path)
+    pairs = [line.split("  ", 1) for line in content.decode("utf-8", "replace").split("\n")[:-1]]
+    stated = {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+    is_whole = "".join(f"{digest}  {name}\n" for name, digest in sorted(stated.items())).encode() == content
+    return stated if is_whole else None

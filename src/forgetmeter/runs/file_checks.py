@@ -16,7 +16,7 @@ from forgetmeter.runs.record_json import is_canonical
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredVariant
 from forgetmeter.runs.tables.metadata import UNREADABLE, has_whole_digest
-from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.specs.recipe import BASELINE, stored_recipe
 
 
 def edited_records(folder: RunFolder, paths: Iterable[str]) -> Iterator[str]:
@@ -73,9 +73,14 @@ def file_problems(run: Run, paths: Collection[str]) -> Iterator[str]:
     yield from _unread(run, paths)
     yield from _missing(run, frozenset(paths))
     yield from _unnamed(run, paths)
-    # The version that introduced digests listed them.
+    # The version that introduced digests listed variants, and recorded the content of models that it ran.
     if has_own_digest(run.study.document) and not run.study.variants:
         yield f"{layout.STUDY} lists no variants"
+    if has_own_digest(run.study.document) and not run.study.origins:
+        parsed = (stored_recipe(text) for texts in run.study.candidates.values() for text in texts)
+        made = {str(recipe.candidate) for recipe in parsed if recipe is not None and recipe.candidate is not None}
+        for model in sorted({*run.study.models, *made} - run.study.model_content.keys()):
+            yield f"{layout.STUDY} lacks the hash of model '{model}'"
 
 
 def is_unfinished(run: Run, paths: Collection[str]) -> bool:

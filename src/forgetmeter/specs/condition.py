@@ -82,8 +82,9 @@ def parse_limit(quantity: Quantity, value: object) -> float | Budget:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise UserError(f"'{shortened(str(value))}' is not a valid limit ({kind.allowed})")
     limit = kind.parse(value if isinstance(value, str) else decimal_text(value))
-    if kind.is_minimum and limit == 0:
-        raise UserError(f"'{shortened(str(value))}' is met by every model ({kind.allowed}, above 0)")
+    if limit == 0 if kind.is_minimum else quantity == "drop" and limit == 1:
+        bound = "above 0" if kind.is_minimum else "below 100pt"
+        raise UserError(f"'{shortened(str(value))}' is met by every model ({kind.allowed}, {bound})")
     if limit == (1.0 if kind.is_minimum else 0.0):
         raise UserError(
             f"'{shortened(str(value))}' can never be shown to hold: the interval of a model that loses nothing reaches "

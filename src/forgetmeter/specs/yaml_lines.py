@@ -128,6 +128,8 @@ class _Walk:
             self.doubles.append(
                 f"{self._name}:{line}: duplicate key '{key_node.value}' (first on line {self.lines[below]})"
             )
+            # What is inside may be there twice for this reason alone.
+            self.lines = {path: line for path, line in self.lines.items() if path[: len(below)] != below}
         self.lines[below] = line
         self.visit(value_node, below)
 

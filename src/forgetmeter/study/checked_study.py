@@ -94,7 +94,11 @@ def plan_study(study: Study, locations: Mapping[ModelReference, Location], data:
         UserError: Two models have the same content, two paths of a task the same items, or the output folder holds
             something else.
     """
-    identities = {model: location.identity for model, location in locations.items()}
+    is_chat = study.evaluation.chat_template
+    identities = {
+        model: location.chat_identity if is_chat and model in study.models else location.identity
+        for model, location in locations.items()
+    }
     plan, store = make_plan(study, identities), RunStore(study.output)
     models = _stored_models(store, {model: identities[model] for model in study.references})
     tasks = _same_tasks(store, study, data)

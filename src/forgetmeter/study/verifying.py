@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -99,6 +99,7 @@ def verify(
     unchecked += missing.values()
     if found and not changed:
         holds.append(f"{counted(found, 'model')} {'has' if found == 1 else 'have'} the recorded hash")
+    unchecked += _failed(run)
     left = len(unchecked)
     if sample and problems:
         unchecked.append("a sample of the answers, because of what does not hold")
@@ -126,6 +127,15 @@ def verify(
     return Verification(tuple(problems), tuple(holds), tuple(unchecked), left == len(unchecked), notes)
 
 
+def _failed(run: Run) -> Iterator[str]:
+    """Yield which cells have no answers because they failed."""
+    if run.failures:
+        first, number = run.failures[0], counted(len(run.failures), "cell")
+        yield f"{number} without answers, after an error: {first.recipe} ({first.model}) on {first.task}" + (
+            "" if len(run.failures) == 1 else ", and others"
+        )
+
+
 def _models(run: Run) -> tuple[list[str], int, dict[str, str]]:
     """Return which models have changed, how many have not, and by name, why others cannot be compared."""
     changed, found, missing = [], 0, dict[str, str]()
@@ -133,14 +143,16 @@ def _models(run: Run) -> tuple[list[str], int, dict[str, str]]:
         return [], 0, {"": "models: the answers were imported"}
     for name, content in run.study.model_content.items():
         try:
-            identity = locate(parse_model_reference(name)).identity
+            location = locate(parse_model_reference(name))
         except MissingModelError as error:
             missing[name] = f"model '{name}', which is not here: {error}"
             continue
         except UserError as error:
             changed.append(f"not the model that was evaluated: {error}")
             continue
-        if identity == content:
+        # Earlier versions did not record the template of a run whose prompts were chats.
+        is_chat = bool(run.study.settings.get("chat_template"))
+        if content == location.identity or (is_chat and content == location.chat_identity):
             found += 1
         else:
             changed.append(f"model '{name}' is not the one that was evaluated: its content has another hash")
