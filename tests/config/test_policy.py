@@ -95,6 +95,10 @@ def test_a_policy_is_read_with_its_hash(tmp_path) -> None:
         ("version: 1\nconditions: [{drop: {max: 1pt}, size: {max: 1}}]", "a condition is one quantity"),
         ("version: 1\nconditions: [drop", "not valid YAML"),
         ("version: 1\nversion: 1", "duplicate key"),
+        (
+            "version: 1\nconditions:\n  - drop: {max: 1pt}\nconditions:\n  - drop: {max: 2pt}\n",
+            ":4: duplicate key 'conditions' (first on line 2)",
+        ),
     ],
 )
 def test_mistakes_name_their_line(tmp_path, text, words) -> None:

@@ -40,6 +40,7 @@ def test_limits_are_read(quantity, value, limit) -> None:
         ("drop", "1", "'1' is ambiguous: write 1pt"),
         ("drop", "0", "'0' can never be shown to hold"),
         ("drop", 0, "can never be shown to hold"),
+        ("drop", "100pt", "'100pt' is met by every model"),
         ("divergence", "0", "can never be shown to hold"),
         ("retained", "100%", "'100%' can never be shown to hold"),
         ("retained", "0", "'0' is met by every model"),
