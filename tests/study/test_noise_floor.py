@@ -15,6 +15,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.records.noise import Noise
 from forgetmeter.report.formats.rendering import render
+from forgetmeter.report.words.run_facts import run_facts
 from forgetmeter.results.results import open_run
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.scoring.engine import Engine
@@ -22,6 +23,7 @@ from forgetmeter.scoring.question import Prepared
 from forgetmeter.specs.model_reference import parse_model_reference
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.study.running import run
+from forgetmeter.study.verifying import verify
 
 RECIPE = "dynamic_int8:attention"
 
@@ -43,6 +45,26 @@ def test_the_baseline_is_asked_twice_in_other_batches(study: dict[str, Any]) -> 
     summary = open_run(study["output"]).summary
     assert [cell.noise_floor for cell in summary.cells] == [None, 0.0]
     assert "noise 0.0%" in render(summary, "table", width=120)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_in_16_bits_the_baseline_is_compared_with_float32(tmp_path: Path, dtype: str) -> None:
+    study = {"models": ["standard:decoder"], "recipes": ["l1_unstructured:overall:0.5"], "tasks": ["facts:templates=0"]}
+    runs = {each: {**study, "evaluation.dtype": each, "output": str(tmp_path / each)} for each in (dtype, "float32")}
+    run({**runs[dtype], "evaluation.noise_floor": True})
+    run(runs["float32"])
+    narrow, wide = (open_run(each["output"]).outcomes for each in (runs[dtype], runs["float32"]))
+    both = [frame[frame["recipe"] == "baseline"].set_index("item_id") for frame in (narrow, wide)]
+    ((_, noise),) = open_run(str(tmp_path / dtype)).run.noise.items()
+    one, other = (frame["correct"] for frame in both)
+    assert (noise.dtype, noise.forgotten, noise.gained) == ("float32", (one & ~other).sum(), (~one & other).sum())
+    assert noise.changed == (both[0]["prediction"] != both[1]["prediction"]).sum()
+    assert noise.largest_margin_shift == pytest.approx((both[0]["margin"] - both[1]["margin"]).abs().max(), abs=1e-4)
+    assert noise.largest_margin_shift > 0.01
+    assert verify(str(tmp_path / dtype)).problems == ()
+    results = open_run(str(tmp_path / dtype))
+    facts = [text for group in run_facts(results.run, results.summary) for _, text in group.facts]
+    assert any(text.startswith("computing the baseline in float32 changes ") for text in facts)
 
 
 def test_a_small_task_is_asked_in_other_batches_too(study: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,8 @@ NoiseFloor = Annotated[
     bool | None,
     typer.Option(
         "--noise-floor",
-        help="Score the baseline again, in differently shaped batches, to see how much results vary without "
-        "compression.",
+        help="Score the baseline again, in differently shaped batches or, with a 16-bit dtype, in float32, to see how "
+        "much results vary without compression.",
     ),
 ]
 Precision = Annotated[

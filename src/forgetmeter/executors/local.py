@@ -383,9 +383,17 @@ class _ModelWork(_CellWork):
     def _is_timed(self) -> bool:
         return self._reused is None or not self._reused.is_used
 
+    @cached_property
+    def _wide(self) -> Loaded:
+        """The model in float32."""
+        checkpoint = self._work.checkpoints[self._location.reference]
+        return load(checkpoint, dtype="float32", device=self._work.evaluation.device)
+
     @contextmanager
     def _installed(self, variant: Variant) -> Iterator[None]:
         if variant.recipe.steps:
+            # Only baselines need it.
+            self.__dict__.pop("_wide", None)
             self._progress.stage(f"compressing {variant.recipe}")
         with self._compressor.applied(variant.recipe) as compressed:
             self._dropped = dropped_among(compressed.weights)
@@ -421,14 +429,18 @@ class _ModelWork(_CellWork):
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:
         if self._work.store.needs_noise(cell, is_wanted=self._work.evaluation.noise_floor):
-            self._progress.stage(f"scoring {cell.task} again for the noise floor")
+            is_wide = self._loaded.model.dtype == torch.float32
+            how = "" if is_wide else ", in float32"
+            self._progress.stage(f"scoring {cell.task} again for the noise floor{how}")
             batch_tokens = self._work.evaluation.batch_tokens
             task = self._work.tasks[cell.task]
             if is_compared(task.items):
                 # The outcomes themselves are the noise, and nothing in them is right or wrong.
                 noise = noise_between((), (), batch_tokens=(self._own.batch_tokens,) * 2)
-            else:
+            elif is_wide:
                 noise = measure_noise(self._loaded, task, batch_tokens=batch_tokens, first=outcomes)
+            else:
+                noise = measure_rounding(self._loaded, self._wide, task, batch_tokens=batch_tokens, first=outcomes)
             self._work.store.write_noise(cell, noise)
 
 
@@ -507,3 +519,32 @@ def measure_noise(
         first = judged(task, engine.score(prepared)).outcomes
     second = judged(task, other.score(again)).outcomes
     return noise_between(first, second, batch_tokens=(most, other.batch_tokens))
+
+
+def measure_rounding(
+    loaded: Loaded,
+    wide: Loaded,
+    task: Task,
+    *,
+    batch_tokens: int | None,
+    first: Sequence[Outcome] | None = None,
+) -> Noise:
+    """Measure the noise floor of a 16-bit model: score a task again in float32, and compare.
+
+    Args:
+        loaded: The model.
+        wide: The same in float32.
+        task: The task.
+        batch_tokens: Maximum number of tokens per batch; by default, it depends on the device.
+        first: The outcomes of the first scoring; computed here if missing.
+    """
+
+    def outcomes(model: Loaded) -> tuple[Sequence[Outcome], int]:
+        engine = Engine(model, batch_tokens=batch_tokens)
+        prepared = engine.prepare(task.items)
+        return judged(task, engine.score(prepared)).outcomes, engine.most_tokens(prepared)
+
+    second, most = outcomes(wide)
+    return noise_between(
+        outcomes(loaded)[0] if first is None else first, second, batch_tokens=(most, most), dtype="float32"
+    )

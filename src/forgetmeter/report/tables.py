@@ -93,7 +93,11 @@ _TASK_TERMS = (
         "frequent position of the right answer in the list",
     ),
 )
-_NOISE = Term("noise", "share of items that change when the baseline is scored twice, in batches of different shapes")
+_NOISE = Term(
+    "noise",
+    "share of items that change when the baseline is scored again: in batches of different shapes or, if it "
+    "computed in 16 bits, in float32",
+)
 _SIMULATED = Term(
     DAGGER,
     "simulated: computed in floating point for lack of a kernel; the arithmetic is the same, the speed is not",

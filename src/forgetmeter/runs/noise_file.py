@@ -35,11 +35,14 @@ def read_noise(content: bytes, *, has_digest: bool) -> StoredNoise | None:
     """Return the stored noise; ``None`` if the file is damaged, as it can simply be measured again."""
     try:
         document = read_record(content, has_digest=lambda _: has_digest)
-        numbers = {field.name: document["noise"][field.name] for field in fields(Noise)}
+        stored = dict(document["noise"])
+        # Earlier versions always scored in the same one.
+        dtype = str(stored.pop("dtype", ""))
+        numbers = {field.name: stored[field.name] for field in fields(Noise) if field.name != "dtype"}
         first, second = map(int, numbers.pop("batch_tokens"))
         if not all(map(is_number, numbers.values())):
             return None
         variant, model, task = (str(document[key]) for key in ("variant", "model", "task"))
-        return StoredNoise(variant, model, task, Noise(**numbers, batch_tokens=(first, second)))
+        return StoredNoise(variant, model, task, Noise(**numbers, batch_tokens=(first, second), dtype=dtype))
     except (ValueError, KeyError, TypeError):
         return None

@@ -180,7 +180,7 @@ def _tested(summary: Summary) -> Iterator[str]:
             "Evaluation of some variants stopped once enough was known about their drop; their intervals and "
             "p-values are instead valid at any stopping time~\\cite{waudbysmith2024estimating}."
         )
-    beyond = "beyond zero and beyond the share of items that change when the original is scored twice"
+    beyond = "beyond zero and beyond the share of items that change when the original is scored again"
     yield (
         "A drop is called significant if the p-value of McNemar's exact test~\\cite{mcnemar1947note}, corrected by "
         f"Holm's method~\\cite{{holm1979simple}} for {counted(len(compared), 'comparison')}, is below 0.05 and its "

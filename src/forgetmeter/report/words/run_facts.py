@@ -102,7 +102,7 @@ def _value(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 def _noise(run: Run) -> Iterable[tuple[str, str]]:
     for (model, task), noise in run.noise.items():
-        yield f"{model}, {task}", f"{percent(noise.floor)} of the items change if the baseline is scored twice"
+        yield f"{model}, {task}", f"{noise.what} changes {percent(noise.floor)} of the answers"
 
 
 def _computed_on(run: Run) -> Iterable[tuple[str, str]]:

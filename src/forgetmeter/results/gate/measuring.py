@@ -144,9 +144,10 @@ class Measuring:
         cells = [self._cell(check, check.recipe, task) for task in check.tasks]
         floor = float(np.mean([cell.noise_floor or 0.0 for cell in cells]))
         if floor > (limit if quantity == "drop" else 1 - limit):
-            raise NotMeasured(
-                f"scoring the baseline twice changes {100 * floor:.1f}% of the answers, more than the limit allows"
+            noise = next(
+                self._run.noise[check.model, task] for task in check.tasks if (check.model, task) in self._run.noise
             )
+            raise NotMeasured(f"{noise.what} changes {100 * floor:.1f}% of the answers, more than the limit allows")
 
     def _answered(self, check: GateCheck) -> Measured:
         quantity = check.condition.quantity
