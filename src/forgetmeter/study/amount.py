@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from math import ceil
 
 from forgetmeter.compression.registry import rounds_activations
@@ -30,8 +31,9 @@ def tokens_to_read(checked: CheckedStudy, tasks: Mapping[str, Task]) -> dict[Cel
     """
     found: dict[tuple[ModelReference, str, bool], int] = {}
     tokens = {}
+    rounding = cache(rounds_activations)
     for cell in checked.to_score():
-        is_apart = rounds_activations(cell.variant.recipe)
+        is_apart = rounding(cell.variant.recipe)
         key = (cell.variant.source, cell.task, is_apart)
         if key not in found:
             checkpoint = checked.checkpoints.get(cell.variant.source)
