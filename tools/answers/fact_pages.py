@@ -67,7 +67,8 @@ def cheap_numbers(models: Sequence[Subject]) -> Page:
             on statements of facts, so the text of `divergence` is unlike anything that it was trained on, and the
             decoder's perplexity on this text falls as weights are pruned. A good rank correlation over many variants
             does not mean that two of similar divergence retain alike: at 4 bits, the [calibrated
-            methods](calibrated.md) diverge less from SmolLM2 than plain rounding does, and none measurably retains more facts; on Gemma 3 270M, HQQ alone does."""
+            methods](calibrated.md) diverge less from SmolLM2 than plain rounding does, and none measurably
+            retains more facts; on Gemma 3 270M, HQQ alone does."""
         ),
     )
     kl, ratio = (
@@ -76,7 +77,8 @@ def cheap_numbers(models: Sequence[Subject]) -> Page:
     )
     answer = f"""The mean divergence from the original ranks the variants much as the retained facts do (rank
         correlation {_each(kl)}); the ratio of perplexities on the same text does so in a real model only
-        ({_each(ratio)}). On [SmolLM2](calibrated.md), no 4-bit method that diverges less than plain rounding measurably retains more facts; on Gemma 3 270M, HQQ alone does."""
+        ({_each(ratio)}). On [SmolLM2](calibrated.md), no 4-bit method that diverges less than plain rounding
+        measurably retains more facts; on Gemma 3 270M, HQQ alone does."""
     return Page(
         "answers-cheap-numbers.md",
         "Do divergence and perplexity foretell the loss of facts?",
