@@ -12,7 +12,7 @@ import numpy as np
 
 from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
-from forgetmeter.statistics.stopping_rule import is_known, known_drop, parts_of
+from forgetmeter.statistics.stopping_rule import parts_of, rule_met
 
 _DRAWS = 20
 _MOST = 4000
@@ -40,9 +40,8 @@ def decided(values: np.ndarray, rule: StopRule) -> tuple[str, int]:
     before, after = {str(item): bool(value > 0) for item, value in enumerate(values)}, dict[str, bool]()
     for part in parts_of([[item] for item in range(len(values))]):
         after |= {str(item): bool(values[item] < 0) for item in part}
-        if is_known(ids, before, after, rule=rule):
-            is_within = known_drop(ids, before, after, aim=rule.precision).high <= rule.margin
-            return ("PASS" if is_within else "FAIL"), len(after)
+        if met := rule_met(ids, before, after, asked=after, rule=rule):
+            return ("FAIL" if met.checks else "PASS"), len(after)
     return "undecided", len(values)
 
 

@@ -140,7 +140,7 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
         ),
         (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {margin: 1}\n",
-            "study.yaml:5: margin '1' is ambiguous: write 1pt",
+            "study.yaml:5: '1' is ambiguous: write 1pt",
         ),
         (
             "models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {margin: 1pt, precision: 0.1}\n",

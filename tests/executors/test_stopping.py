@@ -7,6 +7,7 @@ Covers ``executors.cell_answers``, ``statistics.asking_order``, ``statistics.sto
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from forgetmeter.executors.executor import Progress
 from forgetmeter.executors.stopping import Stopping
+from forgetmeter.models.standard import standard_folder
 from forgetmeter.records.cell import Cell
 from forgetmeter.records.item import Item, Requests
 from forgetmeter.records.outcome import Outcome
@@ -29,6 +31,7 @@ from forgetmeter.scoring.engine import Engine
 from forgetmeter.statistics.anytime import Drawn, anytime_interval, anytime_p_value
 from forgetmeter.statistics.asking_order import units_in_order
 from forgetmeter.study.running import run
+from forgetmeter.study.verifying import verify
 
 ITEMS = 400
 RECIPES = ["l1_unstructured:overall:0.3", "round_to_nearest:overall:8"]
@@ -115,7 +118,7 @@ def test_a_cell_stops_when_a_gate_would_decide_and_the_rest_is_asked_later(study
     study = {**study, "output": f"{study['output']}-known"}
     assert run({**study, "evaluation.margin": "10pt"}).computed == 3
     part = outcomes(study)
-    stopped = [cell for cell in open_run(study["output"]).summary.cells if cell.margin is not None]
+    stopped = [cell for cell in open_run(study["output"]).summary.cells if cell.precision is not None]
     assert stopped
     for cell in stopped:
         assert (cell.margin, cell.precision) == (0.1, 0.1)
@@ -135,6 +138,73 @@ def test_a_cell_stops_when_a_gate_would_decide_and_the_rest_is_asked_later(study
     run(study)
     assert all(len(given) == ITEMS for given in outcomes(study).values())
     assert run({**study, "evaluation.margin": 0.02}).computed == 0
+
+
+def margins_of(study: dict[str, Any]) -> dict[str, tuple[int, int | None]]:
+    cells = open_run(study["output"]).run.cells
+    return {cell.recipe: (cell.rows, cell.facts.get("checks")) for cell in cells if cell.recipe != "baseline"}
+
+
+def test_a_loss_is_asked_about_again_if_more_cells_are_to_be_decided_with_it(study: dict[str, Any]) -> None:
+    """What is within the margin stays decided, however many others there are."""
+    lost, kept = "l1_unstructured:overall:0.8", "round_to_nearest:overall:8"
+    file = Path(study["tasks"][0].removeprefix("file:"))
+    rows = [json.loads(row) for row in file.read_text(encoding="utf-8").splitlines()]
+    run({**study, "recipes": ["baseline"]})
+    for row, given in zip(rows, outcomes(study)["baseline"].values(), strict=True):
+        row["answer"] = row["answer"] if given["correct"] else 1 - row["answer"]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    study = {**study, "output": f"{study['output']}-known", "recipes": [lost, kept], "evaluation.margin": "20pt"}
+    run(study)
+    before = margins_of(study)
+    assert (before[lost][1], before[kept][1]) == (2, 0)
+    assert max(rows for rows, _ in before.values()) < ITEMS
+    verdicts = {each.recipe: each.verdict for each in gate(study["output"], margin="20pt").variants}
+    assert verdicts == {lost: "FAIL", kept: "PASS"}
+    more = [f"l1_unstructured:attention:{level / 100}" for level in range(1, 9)]
+    added = {**study, "recipes": [lost, kept, *more]}
+    assert run(added).computed == len(more) + 1
+    after = margins_of(added)
+    assert after[kept] == before[kept]
+    assert after[lost][1] == 10
+    assert {each.recipe: each.verdict for each in gate(added["output"], margin="20pt").variants}[lost] == "FAIL"
+    fresh = {**added, "output": f"{study['output']}-fresh"}
+    run(fresh)
+    assert margins_of(fresh) == after
+
+
+@pytest.mark.parametrize("option", ["margin", "precision"])
+def test_questions_that_a_candidate_cannot_be_asked_count_as_right_or_wrong(tmp_path: Path, option: str) -> None:
+    """Half of the questions are too long for it; decided as without stopping."""
+    base, short = tmp_path / "base", tmp_path / "short"
+    shutil.copytree(standard_folder("decoder"), base)
+    shutil.copytree(base, short)
+    config = json.loads((short / "config.json").read_text("utf-8"))
+    (short / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 16}), "utf-8")
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(600):
+        first, second, other = random.integers(10, 99, size=3)
+        words = " and 1" * (12 if number % 2 else 0)
+        rows.append({"prompt": f"{first} and {second} is", "choices": [f"{other}{words}", f"{other + 1}{words}"]})
+    file = tmp_path / "sums.jsonl"
+    file.write_text("".join(f"{json.dumps(row | {'answer': 0})}\n" for row in rows), encoding="utf-8")
+    study = {"models": [str(base)], "tasks": [f"file:{file}"], "recipes": ["baseline"]}
+    run({**study, "output": str(tmp_path / "known")})
+    right = outcomes({"output": str(tmp_path / "known")})["baseline"].values()
+    given = [row | {"answer": 0 if each["correct"] else 1} for row, each in zip(rows, right, strict=True)]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in given), encoding="utf-8")
+    study |= {"candidates": [str(short)], "output": str(tmp_path / "run"), f"evaluation.{option}": 0.05}
+    run(study)
+    results = open_run(tmp_path / "run")
+    cell = results.run.cells[1]
+    assert sum(cell.dropped.values()) >= 250
+    ((result,),) = (each.results for each in gate(str(tmp_path / "run"), margin="5pt").variants)
+    assert result.verdict == "INCONCLUSIVE"
+    assert result.measured is not None
+    assert result.measured.missing == sum(cell.dropped.values())
+    assert result.measured.estimate.high > 0.4
+    assert verify(str(tmp_path / "run")).problems == ()
 
 
 class Meanwhile(Progress):
@@ -274,9 +344,9 @@ def test_relations_are_asked_as_a_whole() -> None:
         assert sorted(part) == [place for place, item in enumerate(items) if item.fields["relation"] in relations]
     # All relations change alike, but twelve of them say less than 360 items.
     after = [Outcome(item.id, True, "", "", None, None, ()) for item in items]
-    assert not stopping.is_known(after)
+    assert stopping.met(after, asked=len(items)) is None
     alone = Stopping([replace(item, fields={}) for item in items], before, rule=StopRule(0.05), seed=0)
-    assert alone.is_known(after)
+    assert alone.met(after, asked=len(items)) == StopRule(0.05)
 
 
 def test_what_the_baseline_could_not_be_asked_is_not_asked() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from forgetmeter.records.stop_rule import StopRule
-from forgetmeter.statistics.stopping_rule import is_known, known_drop, parts_of
+from forgetmeter.statistics.stopping_rule import known_drop, parts_of, rule_met
 
 RUNS, ITEMS, MARGIN = 100, 1500, 0.05
 
@@ -21,8 +21,8 @@ def verdict(seed: int, *, lost: float, won: float, checks: int = 1) -> str:
     rule = StopRule(MARGIN, MARGIN, checks)
     for part in parts_of([[item] for item in range(ITEMS)]):
         after |= {str(item): bool(values[item] < 0) for item in part}
-        if is_known(ids, before, after, rule=rule):
-            return "PASS" if known_drop(ids, before, after, aim=MARGIN).high <= MARGIN else "FAIL"
+        if met := rule_met(ids, before, after, asked=after, rule=rule):
+            return "FAIL" if met.checks else "PASS"
     return "undecided"
 
 
@@ -43,14 +43,32 @@ def test_a_loss_is_certain_for_all_cells_together() -> None:
     ids = [[str(item)] for item in range(300)]
     before = dict.fromkeys(map(str, range(300)), True)
     after = {str(item): item % 7 > 0 for item in range(300)}
-    assert is_known(ids, before, after, rule=StopRule(MARGIN, MARGIN))
-    assert not is_known(ids, before, after, rule=StopRule(MARGIN, MARGIN, checks=1000))
+    met = rule_met(ids, before, after, asked=after, rule=StopRule(MARGIN, MARGIN))
+    assert met == StopRule(MARGIN, MARGIN)
+    assert rule_met(ids, before, after, asked=after, rule=StopRule(MARGIN, MARGIN, checks=1000)) is None
+
+
+def test_missing_answers_may_be_right_or_wrong() -> None:
+    ids = [[str(item)] for item in range(600)]
+    before = dict.fromkeys(map(str, range(600)), True)
+    after = {str(item): True for item in range(600) if item % 10}
+    rule = StopRule(MARGIN, MARGIN)
+    assert rule_met(ids, before, after, asked=after, rule=rule) == StopRule(MARGIN, MARGIN, checks=0)
+    everything = [item for (item,) in ids]
+    assert rule_met(ids, before, after, asked=everything, rule=rule) is None
+    assert rule_met(ids, before, after, asked=everything, rule=StopRule(MARGIN)) is None
+    drop = known_drop(ids, before, after, asked=everything, aim=MARGIN)
+    assert drop.value == 0
+    assert drop.high > 0.1
+    assert drop.low < 0
 
 
 def test_a_cell_is_asked_again_for_another_rule() -> None:
-    assert StopRule(0.1).covers(0.05, None)
-    assert not StopRule(0.05).covers(0.1, None)
-    assert not StopRule(0.1).covers(0.05, 0.05)
-    assert StopRule(0.05, 0.05).covers(0.05, 0.05)
-    assert not StopRule(0.05, 0.05).covers(0.02, 0.02)
-    assert not StopRule(0.05, 0.05).covers(0.01, None)
+    assert StopRule(0.1).covers(0.05, None, 0)
+    assert not StopRule(0.05).covers(0.1, None, 0)
+    assert not StopRule(0.1).covers(0.05, 0.05, 0)
+    assert StopRule(0.05, 0.05, checks=3).covers(0.05, 0.05, 3)
+    assert StopRule(0.05, 0.05, checks=3).covers(0.05, 0.05, 0)
+    assert not StopRule(0.05, 0.05, checks=4).covers(0.05, 0.05, 3)
+    assert not StopRule(0.05, 0.05).covers(0.02, 0.02, 0)
+    assert not StopRule(0.05, 0.05).covers(0.01, None, 0)

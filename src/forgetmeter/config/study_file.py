@@ -130,7 +130,7 @@ def _margin(value: Any) -> Any:  # noqa: ANN401
     try:
         return parse_limit("drop", value)
     except UserError as error:
-        raise ValueError(f"margin {error}") from None
+        raise ValueError(str(error)) from None
 
 
 def _output(value: Any) -> Any:  # noqa: ANN401

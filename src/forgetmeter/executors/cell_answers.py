@@ -87,6 +87,7 @@ class CellAnswers:
         items_hash: str | None,
         calibration: Mapping[str, str | int] | None,
         stop: StopRule | None,
+        margin: float | None,
         is_timed: bool,
         matrices: Sequence[Matrix] | None,
         computed_on: str | None,
@@ -96,7 +97,8 @@ class CellAnswers:
         Args:
             items_hash: Hash of the task's items.
             calibration: The calibration text, if the recipe needs one.
-            stop: If asking stopped early, what had to be known.
+            stop: If asking stopped early, what was known.
+            margin: If asking could stop early, the margin of the rule, if it had one.
             is_timed: Whether the time is that of all of the variant's computation.
             matrices: The model's weight matrices; ``None`` if another runtime answers, or if layers share some.
             computed_on: The hardware; ``None`` if another runtime answers.
@@ -120,7 +122,8 @@ class CellAnswers:
             judging=self._task.description.judging,
             calibration=calibration,
             precision=None if stop is None else stop.precision,
-            margin=None if stop is None else stop.margin,
+            margin=margin,
+            checks=None if stop is None or stop.margin is None else stop.checks,
             prepare_seconds=self._prepare_seconds,
             judge_seconds=self._judge_seconds,
             positions=sum(part.positions for part in self._parts),

@@ -198,7 +198,7 @@ class _CellWork:
             return
         self._progress.cell_started(cell, items=len(task.items))
         engine, stopping = self._engine(cell), self._stopping(cell)
-        asked, is_stopped = CellAnswers(task), False
+        asked, number, met = CellAnswers(task), 0, None
         parts = [range(len(task.items))] if stopping is None else list(stopping.parts())
         for part in parts:
             start = time.perf_counter()
@@ -213,15 +213,18 @@ class _CellWork:
                 self._prepared.clear()
                 prepared = self._prepare(engine, cell.task, part, is_whole=stopping is None)
             asked.add(part, prepared, answers, seconds=read.seconds + time.perf_counter() - start, before=before)
-            is_stopped = stopping is not None and part is not parts[-1] and stopping.is_known(asked.outcomes())
-            if is_stopped:
+            number += len(part)
+            if stopping is not None and part is not parts[-1]:
+                met = stopping.met(asked.outcomes(), asked=number)
+            if met is not None:
                 break
         judgement = asked.judgement()
         facts = asked.facts(
             judgement,
             items_hash=self._items_hash(cell.task),
             calibration=self._calibration if needs_activations(cell.variant.recipe) else None,
-            stop=work.stop if is_stopped else None,
+            stop=met,
+            margin=None if stopping is None or work.stop is None else work.stop.margin,
             is_timed=self._is_timed and read.is_timed,
             matrices=self._matrices,
             computed_on=self._computed_on,
@@ -232,7 +235,7 @@ class _CellWork:
                 f"the run at '{work.store.location}' was replaced by another while this one went on: it now holds "
                 f"{now}; these answers were not stored; run the study again with another --out"
             )
-        if is_stopped and work.store.is_done(cell, stop=work.stop):
+        if met is not None and work.store.is_done(cell, stop=work.stop):
             # In the meantime, another process has asked all items, or as many.
             self._progress.cell_kept(cell)
             return

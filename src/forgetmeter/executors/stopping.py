@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 from forgetmeter.records.item import Item
 from forgetmeter.records.outcome import Outcome
 from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
-from forgetmeter.statistics.stopping_rule import is_known, parts_of
+from forgetmeter.statistics.stopping_rule import parts_of, rule_met
 
 
 class Stopping:
@@ -35,8 +36,14 @@ class Stopping:
         """Return the indices of the items to ask next, in parts of whole units (items or, if enough, relations)."""
         return parts_of(self._units)
 
-    def is_known(self, outcomes: Sequence[Outcome]) -> bool:
-        """Return whether the items asked so far tell enough about the drop."""
+    def met(self, outcomes: Sequence[Outcome], *, asked: int) -> StopRule | None:
+        """Return the rule if the items asked so far are enough for it, with the number of checks that it holds for.
+
+        Args:
+            outcomes: The outcomes so far.
+            asked: Number of items of the parts so far; some may have no outcome.
+        """
         after = {outcome.item_id: bool(outcome.correct) for outcome in outcomes}
         units = [[self._ids[place] for place in unit] for unit in self._units]
-        return is_known(units, self._before, after, rule=self._rule)
+        first = islice(chain.from_iterable(units), asked)
+        return rule_met(units, self._before, after, asked=first, rule=self._rule)

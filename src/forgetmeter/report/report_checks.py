@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -12,13 +13,19 @@ from forgetmeter.runs.filesystem import RunFolder
 
 PAGE = "report.html"
 CHECKSUMS = "report.sha256"
+_FILES = re.compile(rb'<meta name="forgetmeter-files" content="([0-9a-f]{64})">')
 ORIGIN = "run.sha256"
 """Checksums of the run's files that a report was made from."""
 
 
 def checksums(files: Iterable[tuple[str, bytes]]) -> bytes:
     """Return the checksums of files, given with their paths, as ``sha256sum --check`` reads them."""
-    return "".join(f"{sha256(content).hexdigest()}  {path}\n" for path, content in files).encode()
+    return checksum_lines((path, sha256(content).hexdigest()) for path, content in files)
+
+
+def checksum_lines(digests: Iterable[tuple[str, str]]) -> bytes:
+    """Return checksums, given with the files' paths, likewise."""
+    return "".join(f"{digest}  {path}\n" for path, digest in digests).encode()
 
 
 def run_checksums(folder: RunFolder) -> bytes:
@@ -40,6 +47,10 @@ def check_report(folder: RunFolder, paths: Collection[str]) -> tuple[list[str], 
     if stated is None or (stated and PAGE not in stated) or (not stated and CHECKSUMS in paths):
         return [f"{CHECKSUMS} is not as it was written"], _unknown(others)
     problems = []
+    if PAGE in others and (found := _FILES.search(folder.read(PAGE))) is not None:
+        listed_files = checksum_lines(sorted((path, digest) for path, digest in stated.items() if path != PAGE))
+        if sha256(listed_files).hexdigest() != found[1].decode():
+            problems.append(f"{CHECKSUMS} does not list the files that {PAGE} was written with")
     for path, digest in stated.items():
         if path not in others:
             problems.append(f"{path} is missing from the report")
@@ -86,5 +97,4 @@ def _stated(folder: RunFolder, path: str) -> dict[str, str] | None:
     content = folder.read(path)
     pairs = [line.split("  ", 1) for line in content.decode("utf-8", "replace").split("\n")[:-1]]
     stated = {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
-    is_whole = "".join(f"{digest}  {name}\n" for name, digest in sorted(stated.items())).encode() == content
-    return stated if is_whole else None
+    return stated if checksum_lines(sorted(stated.items())) == content else None

@@ -140,7 +140,7 @@ def _paired(
         return row
     before, after = one.correct[mine], np.asarray([right.get(item, False) for item in one.items], dtype=np.bool_)
     lost, won = asked & before & ~after, asked & ~before & after
-    precisions = [cell.precision for cell in (row.one, row.other) if cell and cell.precision is not None]
+    precisions = [cell.aim for cell in (row.one, row.other) if cell and cell.aim is not None]
     if precisions and one.baseline is not None:
         gain, seed = won.astype(np.float64) - lost, int(settings["seed"])
         difference, p_value = stopped_difference(one, gain, asked, precision=max(precisions), seed=seed)

@@ -179,19 +179,30 @@ def remarks(summary: Summary) -> list[str]:
 
 
 def _stopped_remarks(cells: Sequence[CellSummary]) -> list[str]:
-    stopped = [cell for cell in cells if cell.precision is not None]
-    if not stopped:
-        return []
+    stopped, whole = list[CellSummary](), list[CellSummary]()
+    for cell in cells:
+        if cell.aim is not None:
+            (whole if cell.precision is None else stopped).append(cell)
+    found = [_stopped_remark(stopped)] if stopped else []
+    if whole:
+        found.append(
+            f"{counted(len(whole), 'cell')} evaluated on all items did not stop early by --margin; the intervals of "
+            "drop and retained, and the p-values, allow for stopping all the same."
+        )
+    return found
+
+
+def _stopped_remark(stopped: Sequence[CellSummary]) -> str:
     of_margins = sorted({cell.margin for cell in stopped if cell.margin is not None})
     precise = [cell.precision or 0.0 for cell in stopped if cell.margin is None]
     points = [f"{100 * margin:g}" for margin in of_margins]
     reasons = [f"the drop was known to ±{100 * max(precise):g} points"] if precise else []
     reasons += [f"it was certain whether the drop is at most {' or '.join(points)} points"] if points else []
-    return [
+    return (
         f"{counted(len(stopped), 'cell')} stopped before the last item, once {', or '.join(reasons)}. The intervals of "
         "drop and retained, and the p-values, allow for that; accuracy and other metrics are those of the items "
         f"evaluated. Run the study again without {' and '.join(_stop_options(stopped))} to evaluate all."
-    ]
+    )
 
 
 def _stop_options(stopped: Iterable[CellSummary]) -> list[str]:

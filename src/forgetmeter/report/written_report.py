@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 
 from forgetmeter.basics.plural import counted
 from forgetmeter.errors import UserError
@@ -49,6 +50,16 @@ def make_report(
         drawing = pool.submit(drawn, charts, specifications(charts), ready)
         findings, ledger = results.tested_claims, ledger_data(run)
         drawings = drawing.result()
+    files = dict[str, bytes]()
+    for each in drawings:
+        files[f"figures/{each.figure.name}.svg"] = each.svg.encode()
+        files[f"figures/{each.figure.name}.png"] = each.png
+    files["tables/results.md"] = show_markdown(summary).encode("utf-8", "replace")
+    files["tables/results.tex"] = show_latex(summary).encode("utf-8", "replace")
+    methods = methods_latex(summary, gate)
+    files["tables/methods.tex"] = methods.encode("utf-8", "replace")
+    files["tables/references.bib"] = references_bibtex(methods).encode()
+    files[ORIGIN] = run_checksums(RunFolder(run.location))
     content = PageContent(
         run=run,
         summary=summary,
@@ -61,17 +72,9 @@ def make_report(
         decisions=undecided(results) if gate is None else decisions(results, gate),
         overview="" if gate is None else overview(gate),
         reading=how_to_read_decisions(gate),
+        files=sha256(checksums(sorted(files.items()))).hexdigest(),
     )
-    files = {PAGE: render_page(content).encode("utf-8", "replace")}
-    for each in drawings:
-        files[f"figures/{each.figure.name}.svg"] = each.svg.encode()
-        files[f"figures/{each.figure.name}.png"] = each.png
-    files["tables/results.md"] = show_markdown(summary).encode("utf-8", "replace")
-    files["tables/results.tex"] = show_latex(summary).encode("utf-8", "replace")
-    methods = methods_latex(summary, gate)
-    files["tables/methods.tex"] = methods.encode("utf-8", "replace")
-    files["tables/references.bib"] = references_bibtex(methods).encode()
-    files[ORIGIN] = run_checksums(RunFolder(run.location))
+    files[PAGE] = render_page(content).encode("utf-8", "replace")
     return files
 
 

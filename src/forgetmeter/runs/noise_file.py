@@ -40,7 +40,7 @@ def read_noise(content: bytes, *, has_digest: bool) -> StoredNoise | None:
         dtype = str(stored.pop("dtype", ""))
         numbers = {field.name: stored[field.name] for field in fields(Noise) if field.name != "dtype"}
         first, second = map(int, numbers.pop("batch_tokens"))
-        if not all(map(is_number, numbers.values())):
+        if not all(map(is_number, numbers.values())) or dtype not in ("", "float32"):
             return None
         variant, model, task = (str(document[key]) for key in ("variant", "model", "task"))
         return StoredNoise(variant, model, task, Noise(**numbers, batch_tokens=(first, second), dtype=dtype))

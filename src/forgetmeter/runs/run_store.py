@@ -315,7 +315,9 @@ class RunStore:
         if facts is None:
             return False
         reached = facts.get("precision")
-        return reached is None or (stop is not None and stop.covers(reached, facts.get("margin")))
+        return reached is None or (
+            stop is not None and stop.covers(reached, facts.get("margin"), int(facts.get("checks") or 0))
+        )
 
     def has_outcomes(self, cell: Cell) -> bool:
         """Return whether a cell's outcomes are stored and intact, of all items or not."""

@@ -77,7 +77,8 @@ class CellFacts:
             if the recipe needs none.
         precision: If the cell stopped before the last item, because the drop was known to within plus or minus this,
             or because of the margin, which is then the same.
-        margin: If the cell stopped because it was certain whether the drop is at most this.
+        margin: If asking was to stop once it was certain whether the drop is at most this, and even if it did not.
+        checks: If it stopped because of the margin, the number of cells that are decided together; 0 for any number.
         prepare_seconds: Time to tokenize and batch the items; 0 if this was done for another variant.
         judge_seconds: Time to turn the answers into outcomes.
         positions: Positions that the model computed, padding included; 0 if it wrote texts.
@@ -99,6 +100,7 @@ class CellFacts:
     calibration: Mapping[str, str | int] | None = None
     precision: float | None = None
     margin: float | None = None
+    checks: int | None = None
     prepare_seconds: float = 0.0
     judge_seconds: float = 0.0
     positions: int = 0
@@ -191,7 +193,7 @@ class StoredCell:
 
     @property
     def margin(self) -> float | None:
-        """Asking stopped because it was certain whether the drop is at most this; ``None`` if it did not."""
+        """Asking was to stop once it was certain whether the drop is at most this; ``None`` without such a rule."""
         margin = self.facts.get("margin")
         return None if margin is None else float(margin)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,24 +34,34 @@ def parts_of(units: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         yield part
 
 
-def is_known(
-    units: Sequence[Sequence[str]], before: Mapping[str, bool], after: Mapping[str, bool], *, rule: StopRule
-) -> bool:
-    """Return whether the drop on what was asked so far is known as well as a rule demands.
+def rule_met(
+    units: Sequence[Sequence[str]],
+    before: Mapping[str, bool],
+    after: Mapping[str, bool],
+    *,
+    asked: Iterable[str],
+    rule: StopRule,
+) -> StopRule | None:
+    """Return a rule if what was asked so far is enough for it, with the number of checks that it holds for.
 
     Args:
         units: The units in the order of asking: for each, the ids of its items.
         before: Whether the baseline was right, by item id; of all units.
-        after: Whether the variant was right, by item id, as far as it was asked.
+        after: Whether the variant was right, by item id, as far as it answered.
+        asked: The ids of the items that it was asked.
         rule: What has to be known.
     """
-    drop = known_drop(units, before, after, aim=rule.precision)
+    asked = list(asked)
+    drop = known_drop(units, before, after, asked=asked, aim=rule.precision)
     if rule.margin is None:
-        return (drop.high - drop.low) / 2 <= rule.precision
-    if drop.high <= rule.margin or drop.low <= rule.margin:
-        return drop.high <= rule.margin
-    corrected = 1 - (1 - CONFIDENCE) / rule.checks
-    return known_drop(units, before, after, aim=rule.precision, confidence=corrected).low > rule.margin
+        return rule if (drop.high - drop.low) / 2 <= rule.precision else None
+    if drop.high <= rule.margin:
+        return replace(rule, checks=0)
+    if drop.low > rule.margin:
+        corrected = 1 - (1 - CONFIDENCE) / max(rule.checks, 1)
+        wide = known_drop(units, before, after, asked=asked, aim=rule.precision, confidence=corrected)
+        return rule if wide.low > rule.margin else None
+    return None
 
 
 def known_drop(
@@ -58,18 +69,35 @@ def known_drop(
     before: Mapping[str, bool],
     after: Mapping[str, bool],
     *,
+    asked: Iterable[str],
     aim: float,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """Return the drop with an interval that is valid at all times.
+    """Return the drop with an interval that is valid at all times, whether missing answers are right or wrong.
 
     Args:
-        units: The units in the order of asking: for each, the ids of its items.
-        before: Whether the baseline was right, by item id; of all units.
-        after: Whether the variant was right, by item id, as far as it was asked.
+        units: As for ``rule_met``.
+        before: Likewise.
+        after: Likewise.
+        asked: Likewise.
         aim: Difference that the bets are tuned for.
         confidence: Confidence of the interval.
     """
+    missing = [each for each in asked if each not in after]
+    cases = [{**after, **dict.fromkeys(missing, is_right)} for is_right in (True, False)] if missing else [after]
+    found = [_interval(units, before, case, aim=aim, confidence=confidence) for case in cases]
+    value = found[0].value if not missing else _interval(units, before, after, aim=aim, confidence=confidence).value
+    return Estimate(value, min(each.low for each in found), max(each.high for each in found))
+
+
+def _interval(
+    units: Sequence[Sequence[str]],
+    before: Mapping[str, bool],
+    after: Mapping[str, bool],
+    *,
+    aim: float,
+    confidence: float,
+) -> Estimate:
     paired = [[each for each in unit if each in after] for unit in units]
     return anytime_interval(
         Drawn(

@@ -202,3 +202,8 @@ def test_sizes_are_those_of_the_checkpoint_in_whatever_dtype_the_model_computes(
     # Rounding to 16 bits, and units whose norms are then equal, change a few zeros.
     assert narrow.smallest_bytes == pytest.approx(wide.smallest_bytes, rel=1e-3)
     assert narrow.bitmask_bytes == pytest.approx(wide.bitmask_bytes, rel=1e-3)
+
+
+def test_a_cast_to_the_dtype_of_computation_halves_a_float32_checkpoint():
+    found = reached(forgetmeter.load("standard:decoder", dtype="bfloat16"), "cast:overall:dtype=bfloat16")
+    assert found.quantized_bytes == reached(forgetmeter.load("standard:decoder"), "cast:overall").quantized_bytes

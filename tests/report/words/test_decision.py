@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 from made_up_run import MODEL, MadeUpTask, write_made_up_run
 
 import forgetmeter
@@ -88,6 +89,11 @@ def test_examples_are_of_what_the_original_knows_from_each_task_in_turn(tmp_path
     assert "On guessed, the original is not better than guessing, so it has nothing to forget there." in card
     assert "Forgotten of plain" in card
     assert "Forgotten of guessed" not in card
+    row = next(line for line in card.splitlines() if line.startswith("| guessed |"))
+    assert row.split(" | ")[4] == "—"
+    metrics = yaml.safe_load(card.split("---")[1])["model-index"][0]["results"]
+    names = {each["dataset"]["name"]: [metric["type"] for metric in each["metrics"]] for each in metrics}
+    assert names == {"plain": ["retained"], "guessed": ["accuracy"], "other": ["retained"]}
 
 
 def test_how_many_may_ship(run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -141,8 +142,8 @@ def is_unchanged(before: Weight, after: Weight, *, stored_bits: int | None = Non
     """
     if after is before:
         return True
-    most = stored_bits or max(before.bits(), after.bits())
-    bits_before, bits_after = (min(most, weight.bits()) for weight in (before, after))
+    plain = prod(before.shape) * (stored_bits or max(before.bits(), after.bits())) // 8
+    bits_before, bits_after = (weight.stored_bits(plain) for weight in (before, after))
     if after.is_dropped or (bits_after, after.scales()) != (bits_before, before.scales()):
         return False
     old, new = before.values(), after.values()

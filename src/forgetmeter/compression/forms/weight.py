@@ -279,6 +279,10 @@ class PartWeight(Weight):
         """Return the bytes of the part alone."""
         return self.standalone().smallest_bytes(plain_bytes)
 
+    def stored_bits(self, plain_bytes: int) -> int:
+        """Return the bits per weight of the part alone."""
+        return self.standalone().stored_bits(plain_bytes)
+
     def values(self) -> Tensor:
         """Return a view or a copy; must not be changed."""
         return self.standalone().values()

@@ -175,9 +175,9 @@ def _tested(summary: Summary) -> Iterator[str]:
             "number of items, and for differences its limits combined as by \\citet{zou2008construction}; the wider "
             "limits are reported."
         )
-    if any(cell.precision is not None for cell in compared):
+    if any(cell.aim is not None for cell in compared):
         yield (
-            "Evaluation of some variants stopped once enough was known about their drop; their intervals and "
+            "Evaluation of some variants was to stop once enough was known about their drop; their intervals and "
             "p-values are instead valid at any stopping time~\\cite{waudbysmith2024estimating}."
         )
     beyond = "beyond zero and beyond the share of items that change when the original is scored again"

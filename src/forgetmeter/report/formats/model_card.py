@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import yaml
@@ -23,6 +24,7 @@ from forgetmeter.report.words.public_names import public_model, public_task
 from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
 from forgetmeter.results.compared.cell_summary import CellSummary
 from forgetmeter.results.compared.measured import MeasuredSummary
+from forgetmeter.results.compared.stopped import asked_items
 from forgetmeter.results.gate.answered import VariantAnswers
 from forgetmeter.results.ledger import LedgerEntry, surest_first
 from forgetmeter.results.results import Results
@@ -60,6 +62,8 @@ def model_card(results: Results, model: str, recipe: str, *, existing: str = "")
         card = ModelCard(existing, ignore_metadata_errors=False)
     except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"the metadata of the existing card cannot be read ({one_line(error)}); correct it") from None
+    guessed = results.summary.guessed(model)
+    cells = [replace(cell, retained=None) if cell.task in guessed else cell for cell in cells]
     about = card_metadata(card.data, results, (model, recipe), cells, measured)
     text = _SECTION.sub("\n", card.text).strip()
     body = f"{text}\n\n" if text else f"# {escaped(card_title(model, recipe))}\n\n"
@@ -85,6 +89,7 @@ def _section(
                 f"On {escaped(joined(guessed))}, the original is not better than guessing, so it has nothing to forget "
                 "there."
             )
+        yield from _stopped(cells)
         yield from _missing(results, cells)
     if measured:
         yield _measured_table(measured)
@@ -105,14 +110,28 @@ def _intervals(cells: Sequence[CellSummary], measured: Sequence[MeasuredSummary]
     return " ".join([*said, *([] if all(has_any) else ["Means over fewer than five texts have no interval."])])
 
 
+def _stopped(cells: Sequence[CellSummary]) -> Iterator[str]:
+    for cell in cells:
+        if cell.precision is not None:
+            points = f"{100 * cell.precision:g}"
+            known = f"the drop was known to ±{points} points"
+            if cell.margin is not None:
+                known = f"it was certain whether the drop is at most {points} points"
+            yield (
+                f"Evaluation on {escaped(public_task(cell.task))} stopped once {known}. The intervals of drop and "
+                "retained allow for that; accuracy and its interval are those of the items evaluated."
+            )
+
+
 def _missing(results: Results, cells: Sequence[CellSummary]) -> Iterator[str]:
-    """Yield how many items only the original answered; a cell that stopped early misses none."""
+    """Yield how many of the items that were asked only the original answered."""
     answers = {(each.model, each.task): each for each in results.run.answers}
     for cell in cells:
         of = answers[cell.model, cell.task]
-        is_stopped = cell.precision is not None
-        every = np.ones(len(of.items), dtype=np.bool_)
-        if missing := VariantAnswers(of, of.recipes.index(cell.recipe), every, is_stopped=is_stopped).missing.sum():
+        row, every, asked = of.recipes.index(cell.recipe), np.ones(len(of.items), dtype=np.bool_), None
+        if cell.precision is not None:
+            asked = asked_items(of, row, seed=int(results.run.study.settings["seed"]))
+        if missing := VariantAnswers(of, row, every, asked_of=asked).missing.sum():
             yield (
                 f"Missing: answers to {counted_things(cell.task, int(missing))} of {escaped(public_task(cell.task))} "
                 "that the original answered. They may be right or wrong, and are in none of these numbers."
@@ -221,8 +240,10 @@ def _settings(results: Results, cells: Sequence[CellSummary]) -> Iterator[str]:
         if value != getattr(usual, name):
             yield f"--{name.replace('_', '-')}"
             yield from () if value is True else [str(value)]
-    stopped = next((cell for cell in cells if cell.precision is not None), None)
-    if stopped is not None:
-        yield from ("--precision" if stopped.margin is None else "--margin", str(stopped.precision))
+    # Where a cell stops at a margin depends on the run's other cells, so the command evaluates all items.
+    if precision := next(
+        (cell.precision for cell in cells if cell.precision is not None and cell.margin is None), None
+    ):
+        yield from ("--precision", str(precision))
     if any(cell.noise_floor is not None for cell in cells):
         yield "--noise-floor"

@@ -89,6 +89,8 @@ def remark(result: CheckResult) -> str:
     if result.verdict != "INCONCLUSIVE":
         return result.reason
     assert result.measured is not None
+    if option := result.measured.stopped:
+        return f"it stopped early ({option}); run it without {option} to ask the other items"
     if not math.isfinite(result.measured.estimate.high):
         return "too few tokens for an upper limit"
     if result.needed is None:

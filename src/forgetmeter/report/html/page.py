@@ -55,6 +55,7 @@ class PageContent:
         decisions: The verdicts of a gate, on request; without them, what is known of each candidate.
         overview: How many variants may ship; empty without a gate or for a single variant.
         reading: What the verdicts mean, or how to get them.
+        files: SHA-256 of the checksums of the report's other files.
     """
 
     run: Run
@@ -68,6 +69,7 @@ class PageContent:
     decisions: Sequence[Decision] = ()
     overview: str = ""
     reading: str = ""
+    files: str = ""
 
 
 def render_page(content: PageContent) -> str:
@@ -103,6 +105,7 @@ def render_page(content: PageContent) -> str:
         theme_script=Markup(theme),
         page_script=Markup(script),
         policy=_policy(theme, script),
+        files=content.files,
         headlines=_by_model(content.headlines),
         remarks=remarks(content.summary),
         hero=hero,

@@ -107,8 +107,8 @@ class _CellChecks:
     def _stopped(self, cell: StoredCell, table: Any) -> Iterator[str]:  # noqa: ANN401
         seed, own = self._run.study.settings.get("seed"), self._questions.get(cell.task)
         if cell.precision is None:
-            if cell.margin is not None:
-                yield f"it states a margin of {cell.margin:g} and no precision"
+            if cell.margin is not None and (cell.recipe == BASELINE or not cell.is_judged or cell.margin <= 0):
+                yield f"it states a margin of {cell.margin:g}, which it never has"
             return
         if cell.precision <= 0:
             yield f"it states a precision of {cell.precision:g}"

@@ -44,7 +44,7 @@ def stopped_problems(
         yield "it states that asking stopped early, and its answers are not those of the items that were asked first"
         return
     units = [[ids[place] for place in unit] for unit in places]
-    drop = known_drop(units, before, after, aim=cell.precision)
+    drop = known_drop(units, before, after, asked=part, aim=cell.precision)
     reached = (drop.high - drop.low) / 2
     if cell.margin is not None:
         if cell.margin != cell.precision:

@@ -56,7 +56,8 @@ class CellSummary:
         not_numbers: Number of items whose logits were NaN or infinite; they count as wrong.
         precision: If the cell stopped early because the drop was known to within plus or minus this: the intervals of
             the drop, of ``retained`` and of ``gained_share``, and the p-values, are then valid wherever it stops.
-        margin: If it stopped because it was certain whether the drop is at most this; ``precision`` is then the same.
+        margin: If it was to stop once it was certain whether the drop is at most this. If it did, ``precision`` is the
+            same; if not, the intervals allow for it too.
         is_timed: Whether ``seconds`` is the time of all of the variant's computation, so that its speed can be
             compared.
     """
@@ -116,6 +117,11 @@ class CellSummary:
         if self.p_holm >= SIGNIFICANT or not (self.drop.low > floor or self.drop.high < -floor):
             return "unclear"
         return "lost" if self.drop.low > floor else "gained"
+
+    @property
+    def aim(self) -> float | None:
+        """The difference that intervals valid at any stopping time are tuned for; ``None`` if they need not be."""
+        return self.margin if self.precision is None else self.precision
 
     @property
     def right(self) -> int:

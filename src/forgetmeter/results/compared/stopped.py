@@ -12,6 +12,7 @@ from forgetmeter.runs.content.answers import Answers
 from forgetmeter.statistics.anytime import Drawn, anytime_interval, anytime_p_value
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
+from forgetmeter.statistics.stopping_rule import parts_of
 
 
 def stopped_early(
@@ -42,6 +43,26 @@ def stopped_early(
         retained=cell.retained and anytime_interval(retained, confidence=confidence),
         gained_share=cell.gained_share and anytime_interval(gained, confidence=confidence),
     )
+
+
+def asked_items(answers: Answers, row: int, *, seed: int) -> NDArray[np.bool_]:
+    """Return the items that a variant was asked before it stopped early, answered or not, shape ``(items,)``.
+
+    Args:
+        answers: The outcomes of its model and task, the baseline's among them.
+        row: The variant.
+        seed: Random seed of the order of the items.
+    """
+    possible, asked = np.flatnonzero(answers.answered[answers.baseline]), np.zeros(len(answers.items), dtype=np.bool_)
+    answered = answers.paired[row][possible]
+    left = int(answered.sum())
+    # Asking never stops after a part without an answer, which can only widen the interval.
+    for part in parts_of(_places(answers, asked_by=answers.answered[answers.baseline], seed=seed)):
+        if not left:
+            break
+        asked[possible[part]] = True
+        left -= int(answered[part].sum())
+    return asked
 
 
 def stopped_difference(
@@ -93,9 +114,13 @@ class _Sequence:
 
 def _units(answers: Answers, asked: NDArray[np.bool_], *, seed: int) -> NDArray[np.int64]:
     """Return the place of each asked item's unit in the order of asking."""
-    relations = [answers.relations[each] if each >= 0 else None for each in answers.relation[asked]]
-    keys = unit_keys(list(answers.items[asked]), relations)
-    unit = np.empty(len(keys), dtype=np.int64)
-    for place, items in enumerate(units_in_order(keys, seed=seed)):
+    unit = np.empty(int(asked.sum()), dtype=np.int64)
+    for place, items in enumerate(_places(answers, asked_by=asked, seed=seed)):
         unit[items] = place
     return unit
+
+
+def _places(answers: Answers, *, asked_by: NDArray[np.bool_], seed: int) -> list[list[int]]:
+    """Return the units of some items in the order of asking: for each, the places of its items among these."""
+    relations = [answers.relations[each] if each >= 0 else None for each in answers.relation[asked_by]]
+    return units_in_order(unit_keys(list(answers.items[asked_by]), relations), seed=seed)

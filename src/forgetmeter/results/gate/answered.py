@@ -24,22 +24,22 @@ class VariantAnswers:
         answers: The outcomes of its model and task.
         row: The variant.
         among: The items, shape ``(items,)``.
-        is_stopped: Whether it stopped early because the drop was known (``--precision``, ``--margin``).
+        asked_of: The items that it was asked, same shape; ``None`` for all. Fewer if it stopped early.
     """
 
     answers: Answers
     row: int
     among: NDArray[np.bool_]
-    is_stopped: bool = False
+    asked_of: NDArray[np.bool_] | None = None
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """The items that the baseline answered and it did not, shape ``(items,)``; none if it stopped early."""
+        """The items that it was asked, and that only the baseline answered, shape ``(items,)``."""
         baseline = self.answers.baseline
-        if baseline is None or self.is_stopped:
+        if baseline is None:
             return np.zeros_like(self.among)
         missing: NDArray[np.bool_] = self.among & self.answers.answered[baseline] & ~self.answers.answered[self.row]
-        return missing
+        return missing if self.asked_of is None else missing & self.asked_of
 
     @property
     def relations(self) -> int | None:

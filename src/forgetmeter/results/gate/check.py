@@ -46,6 +46,7 @@ class Measured:
         wide_confidence: Confidence of that interval alone.
         items: Number of items; ``None`` for a size.
         relations: Number of relations that the interval is over; ``None`` for intervals over items.
+        stopped: The option by which it stopped early; empty if it was asked all items.
         missing: Number of items that only the baseline answered. They are not in ``items`` and not in the value, but
             the intervals hold whether they are right or wrong.
     """
@@ -56,6 +57,7 @@ class Measured:
     items: int | None = None
     relations: int | None = None
     missing: int = 0
+    stopped: str = ""
 
 
 @dataclass(frozen=True)

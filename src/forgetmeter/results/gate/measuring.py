@@ -12,7 +12,7 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.results.compared.cell_summary import SIGNIFICANT, CellSummary
 from forgetmeter.results.compared.group_average import GroupAverage
 from forgetmeter.results.compared.measured import MeasuredSummary, measured_cells
-from forgetmeter.results.compared.stopped import stopped_early
+from forgetmeter.results.compared.stopped import asked_items, stopped_early
 from forgetmeter.results.gate.answered import VariantAnswers, estimate, pooled
 from forgetmeter.results.gate.check import GateCheck, Measured
 from forgetmeter.results.sizes import variant_bytes
@@ -106,7 +106,7 @@ class Measuring:
                 raise NotMeasured(self._missing(check, recipe, task))
         cell = self._cell(check, check.recipe, task)
         if cell.precision is not None and (is_alone or check.relation is not None):
-            option = "--precision" if cell.margin is None else "--margin"
+            option = stop_option(cell)
             raise NotMeasured(f"it stopped early ({option}); run it without {option} to ask the other items")
         if not is_alone and not cell.paired:
             raise NotMeasured("it has no items in common with the baseline")
@@ -161,7 +161,12 @@ class Measuring:
             items=sum(int(of.asked(quantity).sum()) for of in parts),
             relations=parts[0].relations if is_over_relations else None,
             missing=sum(int(of.missing.sum()) for of in parts),
+            stopped=self._stopped(check),
         )
+
+    def _stopped(self, check: GateCheck) -> str:
+        cells = [self._cell(check, check.recipe, task) for task in check.tasks]
+        return next((stop_option(cell) for cell in cells if cell.precision is not None), "")
 
     def _refuse_shared_questions(self, check: GateCheck) -> None:
         if check.task is None:
@@ -175,8 +180,10 @@ class Measuring:
     def _part(self, check: GateCheck, task: str) -> VariantAnswers:
         answers = self._answers[check.model, task]
         row = answers.recipes.index(check.recipe)
-        is_stopped = self._cell(check, check.recipe, task).precision is not None
-        return VariantAnswers(answers, row, _among(answers, check), is_stopped=is_stopped)
+        asked = None
+        if self._cell(check, check.recipe, task).precision is not None:
+            asked = asked_items(answers, row, seed=int(self._run.study.settings["seed"]))
+        return VariantAnswers(answers, row, _among(answers, check), asked_of=asked)
 
     def _estimate(self, check: GateCheck, parts: Sequence[VariantAnswers], confidence: float) -> Estimate:
         """Return an estimate whose interval holds whether missing answers are right or wrong."""
@@ -204,12 +211,11 @@ class Measuring:
                 if quantity == "retained"
                 else "it answered none of these items"
             )
-        if not of.is_stopped:
-            return estimate(of, quantity, confidence)
         cell = self._cell(check, check.recipe, of.answers.task)
-        assert cell.precision is not None
+        if cell.aim is None or quantity == "accuracy" or check.relation is not None:
+            return estimate(of, quantity, confidence)
         seed = int(self._run.study.settings["seed"])
-        stopped = stopped_early(cell, of.answers, precision=cell.precision, seed=seed, confidence=confidence)
+        stopped = stopped_early(cell, of.answers, precision=cell.aim, seed=seed, confidence=confidence)
         found: Estimate = getattr(stopped, quantity)
         return found
 
@@ -219,6 +225,11 @@ class Measuring:
 
     def _cell(self, check: GateCheck, recipe: str, task: str) -> CellSummary:
         return self._cells[check.model, recipe, task]
+
+
+def stop_option(cell: CellSummary) -> str:
+    """Return the option by which a cell stopped early."""
+    return "--precision" if cell.margin is None else "--margin"
 
 
 def _among(answers: Answers, check: GateCheck) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ _OF_64 = b"\x18\x40"
 """How Thrift's compact protocol, in which footers are written, marks a text of 64 bytes."""
 _LENGTH = 8
 """Bytes at the end of a parquet file that give the length of its footer."""
-_NUMBERS = ("seconds", "tokens", "batches", "cut", "not_numbers", "official_size", "precision", "margin")
+_NUMBERS = ("seconds", "tokens", "batches", "cut", "not_numbers", "official_size", "precision", "margin", "checks")
 _MAPPINGS = ("metrics", "dropped", "filters")
 
 
