@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("--part", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if min(options.items, options.part, options.rounds) < 1:
+        parser.error("--items, --part and --rounds must be at least 1")
     engine = Engine(load(options.model, dtype=options.dtype))
     items = list(load_task(options.task).items)
     random.Random(0).shuffle(items)

@@ -56,7 +56,8 @@ def main() -> None:
         if not options.names or any(name.lower() in each.name.lower() for name in options.names)
     ]
     if not wanted:
-        names = "; ".join(each.name for each in comparisons(options.dtype, options.peer_dtype, options.data))
+        peer = options.peer_dtype or options.dtype
+        names = "; ".join(each.name for each in comparisons(options.dtype, peer, options.data))
         parser.error(f"no comparison has {' or '.join(options.names)} in its name: {names}")
     rounds = options.rounds or (1 if options.quick else 3)
     start = time.perf_counter()

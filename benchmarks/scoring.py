@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forgetmeter.basics.quiet import quiet
+from forgetmeter.errors import UserError
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.roles.weight_map import weight_map
@@ -78,6 +79,13 @@ def main() -> None:
     parser.add_argument("--peer-batch", type=int, default=16)
     parser.add_argument("--once", action="store_true", help="do not ask lm-eval again with a float64 softmax")
     options = parser.parse_args()
+    if options.items < 0 or options.rounds < 1:
+        parser.error("--rounds must be at least 1, and --items at least 0")
+    try:
+        for name in options.tasks.split(","):
+            load_task(name, limit=1)
+    except UserError as error:
+        parser.error(str(error))
     loaded = load(options.model, dtype=options.dtype, device=options.device)
     gemm = product_rate(loaded.model.dtype, loaded.model.device, seconds=2.0) / 1e9
     exact = None if options.dtype == "float32" else Engine(load(options.model, dtype="float32", device=options.device))

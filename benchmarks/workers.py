@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="number of workers, and of threads of one")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
+    if given.limit < 0 or min(given.workers, given.rounds) < 1:
+        parser.error("--workers and --rounds must be at least 1, and --limit at least 0")
     request = ["--model", given.model, "--tasks", given.tasks, "--recipes", _RECIPES]
     request += ["--limit", str(given.limit)] if given.limit else []
     times: dict[int, list[float]] = {1: [], given.workers: []}

@@ -150,8 +150,8 @@ def _print_plan(checked: CheckedStudy) -> None:
         console.print(f"… and {counted(more, 'more variant')}", highlight=False)
     console.print(
         visible_line(
-            f"{counted(len(plan.cells), 'cell')}, {len(missing):,} to do; {_amount(plan.study)}; "
-            f"into {plan.study.output}"
+            f"{counted(len(plan.cells), 'cell')}, {len(missing):,} to do; {_amount(plan.study)}"
+            f"{'' if plan.stop is None else ', or fewer where a cell stops early'}; into {plan.study.output}"
         ),
         highlight=False,
         markup=False,
