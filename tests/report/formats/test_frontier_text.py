@@ -38,5 +38,6 @@ def test_a_packed_source_is_named_with_its_own_size():
     whole = point("baseline", 1.0, (4e6, 4e6, 4e6, 4e6), None, ("dense_bytes",))
     text = str(frontier_text(Frontier("m", "t", (whole,), PackedSource("GGUF", 500_000, 4_000_000)), width=200))
     assert text.splitlines()[-1] == (
-        "m takes 0.500 MB as stored (GGUF), and 4.00 MB as float32. Variants' sizes are counted from the latter."
+        "m takes 0.500 MB as stored (GGUF), and 4.00 MB as float32. Variants' sizes are counted from the latter, and "
+        "may exceed the file's."
     )

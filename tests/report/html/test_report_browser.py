@@ -282,7 +282,7 @@ def test_the_first_screen_answers_the_readers_question(driver: webdriver.Chrome,
     assert all(right <= width for _, right, _ in cards)
     said = cards[0][2]
     assert said.startswith(("Ship it.", "Do not ship it.", "Cannot tell"))
-    assert "It forgot 5 of the 60 facts that the original gets right." in said
+    assert "It forgot 5 of the 60 facts that the original gets right (8.3%)." in said
     assert "retained ≥ 97%" in said
     assert said.count("→") == 3
     assert driver.execute_script("return document.documentElement.scrollWidth") <= width

@@ -11,7 +11,7 @@ import forgetmeter
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.cli.commands.report_command import report_command
 from forgetmeter.report.formats.model_card import model_card
-from forgetmeter.report.words.decision import decisions, overview, undecided
+from forgetmeter.report.words.decision import apart, decisions, overview, undecided
 from forgetmeter.report.words.numbers import points_interval
 from forgetmeter.results.gate.gating import gate
 from forgetmeter.results.ledger import surest_first
@@ -55,11 +55,12 @@ def test_what_a_reader_needs(run) -> None:
     assert (pruned.verdict, pruned.answer, rounded.answer) == ("FAIL", "Do not ship it.", "Do not ship it.")
     assert pruned.saves == "0.011 MB instead of 0.018 MB: 41.3% smaller"
     assert [check.verdict for check in pruned.checks] == ["FAIL", "PASS"]
-    assert pruned.checks[0].seen.endswith("] points")
+    assert pruned.checks[0].seen.endswith("] points on 400 items")
     assert pruned.checks[0].text == "drop ≤ 2 points (plain)"
     assert pruned.checks[0].seen.startswith("observed 20.0 [")
     said = (
-        "It forgot 80 of the 320 items that the original gets right. 3 of them, those that the original was surest of:"
+        "It forgot 80 of the 320 items that the original gets right (25.0%). 3 of them, those that the original was "
+        "surest of:"
     )
     assert pruned.forgotten == said
     ledger = results.ledgers(PRUNED)[0]
@@ -80,7 +81,7 @@ def test_examples_are_of_what_the_original_knows_from_each_task_in_turn(tmp_path
     results = open_run(write_made_up_run(str(tmp_path / "run"), recipes=[PRUNED], right=some, tasks=tasks))
     assert results.summary.guessed(MODEL) == {"guessed"}
     (decision,) = decisions(results, gate(results, margin="2pt"))
-    assert decision.forgotten.startswith("It forgot 160 of the 640 items that the original gets right.")
+    assert decision.forgotten.startswith("It forgot 160 of the 640 items that the original gets right (25.0%).")
     plain, _, other = results.ledgers(PRUNED)
     firsts = [surest_first(each for each in of.entries if each.status == "forgotten") for of in (plain, other)]
     expected = [firsts[0][0], firsts[1][0], firsts[0][1]]
@@ -94,6 +95,17 @@ def test_examples_are_of_what_the_original_knows_from_each_task_in_turn(tmp_path
     metrics = yaml.safe_load(card.split("---")[1])["model-index"][0]["results"]
     names = {each["dataset"]["name"]: [metric["type"] for metric in each["metrics"]] for each in metrics}
     assert names == {"plain": ["retained"], "guessed": ["accuracy"], "other": ["retained"]}
+
+
+def test_long_answers_are_shown_from_where_they_differ() -> None:
+    right = "To keep your jewelry organized in your suitcase, store small pieces of jewelry in a pill organizer."
+    shown = apart(right, right.replace("organizer", "bottle"))
+    assert shown == ("… small pieces of jewelry in a pill organizer.", "… small pieces of jewelry in a pill bottle.")
+    assert apart("Angola", "Indonesia") == ("Angola", "Indonesia")
+    one, other = apart("word " * 60, "other " * 60)
+    assert (one[:9], other[:11], one[-6:]) == ("word word", "other other", "word …")
+    assert max(len(one), len(other)) <= 92
+    assert apart("the same", "the same") == ("the same", "the same")
 
 
 def test_how_many_may_ship(run) -> None:
@@ -128,7 +140,7 @@ def test_a_candidate_without_a_limit_has_all_but_a_verdict(tmp_path) -> None:
     forgetmeter.run({**study, "recipes": [PRUNED], "evaluation.limit": 10, "output": str(run)})
     (decision,) = undecided(open_run(str(run)))
     assert (decision.name, decision.verdict, decision.answer) == (str(candidate), None, "No limit was given.")
-    assert decision.saves.startswith("1.10 MB instead of 1.10 MB: ")
+    assert decision.saves == "Saves nothing: 1.10 MB, as the original (0.5% larger)"
     (line,) = decision.checks
     drop = next(each for each in open_run(str(run)).summary.cells if each.recipe == f"candidate({candidate})").drop
     assert (line.verdict, line.text, line.seen) == (None, "drop (facts)", f"{points_interval(drop)} points")

@@ -28,6 +28,10 @@ from forgetmeter.results.sizes import original_bytes, variant_bytes
 from forgetmeter.specs.condition import Condition
 
 _EXAMPLES = 3
+_LONGEST = 90
+"""Characters of an answer; the ledger has all of it."""
+_LED_BY = 30
+"""Characters before the first that differs."""
 GUESSING = "the original is not better than guessing"
 
 
@@ -154,7 +158,7 @@ def _decision(
         saves=_saves(variant),
         checks=tuple(lines),
         forgotten=_forgotten(gone, known, [ledger.task for ledger in ledgers]),
-        examples=tuple((entry.statement, entry.gold, entry.after) for entry in _surest(ledgers)),
+        examples=tuple((entry.statement, *apart(entry.gold, entry.after)) for entry in _surest(ledgers)),
     )
 
 
@@ -170,7 +174,9 @@ def _saves(variant: VariantGate) -> str:
     if (sizes := both_sizes(variant)) is None:
         return ""
     after, before, share = sizes
-    return f"{after} instead of {before}: {percent(abs(share - 1))} {'larger' if share > 1 else 'smaller'}"
+    said = f"{after} instead of {before}" if after != before else f"{after}, as the original"
+    much = f"{percent(abs(share - 1))} {'larger' if share > 1 else 'smaller'}"
+    return f"Saves nothing: {said} ({much})" if share >= 1 else f"{said}: {much}"
 
 
 def _lines(results: Sequence[CheckResult]) -> Iterator[CheckLine]:
@@ -188,7 +194,9 @@ def _lines(results: Sequence[CheckResult]) -> Iterator[CheckLine]:
 def _line(result: CheckResult) -> CheckLine:
     about = subject(result.check)
     unit = " points" if result.check.condition.quantity == "drop" else ""
-    seen = "" if result.measured is None else f"observed {observed(result)}{unit}"
+    asked = None if result.measured is None else result.measured.items
+    number = "" if asked is None else f" on {counted(asked, 'item')}"
+    seen = "" if result.measured is None else f"observed {observed(result)}{unit}{number}"
     return CheckLine(result.verdict, f"{result.check.condition} ({about})", seen, remark(result))
 
 
@@ -199,4 +207,17 @@ def _forgotten(gone: Sequence[LedgerEntry], known: Sequence[LedgerEntry], tasks:
     if not gone:
         return f"It forgot none of the {len(known):,} {noun} that the original gets right."
     among = f" {_EXAMPLES} of them, those that the original was surest of:" if len(gone) > _EXAMPLES else ""
-    return f"It forgot {len(gone):,} of the {len(known):,} {noun} that the original gets right.{among}"
+    share = percent(len(gone) / len(known))
+    return f"It forgot {len(gone):,} of the {len(known):,} {noun} that the original gets right ({share}).{among}"
+
+
+def _short(text: str, most: int = _LONGEST) -> str:
+    return text if len(text) <= most else f"{text[:most].rsplit(' ', 1)[0]} …"
+
+
+def apart(right: str, now: str) -> tuple[str, str]:
+    """Return two long answers from about where they differ, shortened."""
+    same = next((place for place, (one, other) in enumerate(zip(right, now, strict=False)) if one != other), len(right))
+    start = right.rfind(" ", 0, max(same - _LED_BY, 0)) + 1
+    before = "… " if start else ""
+    return f"{before}{_short(right[start:])}", f"{before}{_short(now[start:])}"

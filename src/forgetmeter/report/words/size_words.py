@@ -15,7 +15,7 @@ SIZES: dict[Measure, str] = {
 
 def packed_remark(model: str, source: PackedSource) -> str:
     """Return both sizes, and which of them the sizes of variants in a table start from."""
-    return f"{source.sizes(model)} Variants' sizes are counted from the latter."
+    return f"{source.sizes(model)} Variants' sizes are counted from the latter, and may exceed the file's."
 
 
 def reading_remark(source: PackedSource) -> str:
