@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from engines.comparisons import FACTS, MODEL, assert_answers_agree, compared
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 from written_ggufs import write_llama_gguf
 
+from forgetmeter.engines import lm_eval_classes
 from forgetmeter.engines.external_engine import ExternalEngine
 from forgetmeter.engines.opening import engine_problems, open_engine
 from forgetmeter.errors import UserError
@@ -90,6 +92,12 @@ def test_what_it_cannot_be_asked_is_refused(tmp_path: Path) -> None:
         ),
         ({"engine": "lm_eval/hf", "pretraned": "x"}, "engine lm_eval/hf: pretrained is missing"),
         (
+            {"engine": "lm_eval/steered", "pretrained": "x", "steer_path": "x.pt"},
+            "engine lm_eval/steered: it may run code from the files that it opens, which is never allowed",
+        ),
+        ({"engine": "lm_eval/hf", "pretrained": "x", "weights_only": False}, "unknown argument 'weights_only'"),
+        ({"engine": "lm_eval/hf", "pretrained": "x", "peft": "y"}, "other arguments may run code: run the model in a "),
+        (
             {"engine": "lm_eval/local-chat-completions", "base_url": "http://x"},
             "a chat endpoint gives no log-probabilities",
         ),
@@ -120,6 +128,32 @@ def test_wrong_engines_are_refused(candidate: Any, says: str, tmp_path: Path) ->
 def test_an_endpoint_may_call_its_model_by_a_path_on_its_own_machine(key: str) -> None:
     engine = f"engine:lm_eval/local-completions,base_url=http://127.0.0.1:1/v1/completions,{key}=/models/elsewhere"
     assert engine_problems(parse_model_reference(engine)) == []
+
+
+def test_pickled_weights_are_never_opened(tmp_path: Path) -> None:
+    folder = shutil.copytree(standard_folder("decoder"), tmp_path / "pickled")
+    (folder / "model.safetensors").unlink()
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (eval, (f"open({str(tmp_path / 'proof')!r}, 'w').close()",))
+
+    torch.save(Evil(), folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match="engine lm_eval/hf: the folder contains only pickled weights"):
+        compared({"engine": "lm_eval/hf", "pretrained": str(folder)}, [FACTS], tmp_path / "run")
+    assert not (tmp_path / "proof").exists()
+
+
+def test_no_class_is_left_to_allow_code_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    class Trusting:
+        def __init__(self, pretrained: str, trust_remote_code: bool = True) -> None:
+            given.update(pretrained=pretrained, trust_remote_code=trust_remote_code)
+
+    monkeypatch.setattr(lm_eval_classes, "_kind", lambda _: Trusting)
+    lm_eval_classes.lm_eval_class("lm_eval/sglang", {"pretrained": "org/model"})({"device": "cpu"})
+    assert given == {"pretrained": "org/model", "trust_remote_code": False}
 
 
 def test_a_runtime_that_does_not_start(questions: str, tmp_path: Path) -> None:

@@ -272,3 +272,15 @@ def test_a_shard_elsewhere_is_told_from_one_that_does_not_exist(
     (path / "model.safetensors").rename(path / "part.safetensors")
     with pytest.raises(UserError, match=f"lists files {reason}: {name}; "):
         locate(folder(path))
+
+
+def test_a_single_file_beside_shards_of_another_model_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(llama_folder, tmp_path / "both")
+    single = folder / "model.safetensors"
+    shutil.copy(single, folder / "model-00001-of-00001.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(UserError, match="contains model.safetensors and, listed in .*, model-00001-of-00001.safetens"):
+        locate(parse_model_reference(str(folder)))
+    (folder / "model-00001-of-00001.safetensors").unlink()
+    assert locate(parse_model_reference(str(folder))).path == folder

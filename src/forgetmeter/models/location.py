@@ -280,15 +280,24 @@ def _check_folder(location: Location) -> None:
     if shards := sorted(path.glob("*.safetensors")):
         _check_shards(location, shards)
         return
-    if any(file for kind in _PICKLED for file in path.glob(kind)):
-        raise UserError(
-            f"model '{reference}': the folder contains only pickled weights, which can run arbitrary code when loaded; "
-            "convert them to safetensors first"
-        )
+    refuse_pickled(path, f"model '{reference}'")
     raise UserError(
         f"model '{reference}': the folder contains no *.safetensors; save the model there with save_pretrained, or "
         "name the folder that holds its weights"
     )
+
+
+def refuse_pickled(folder: Path, what: str) -> None:
+    """Refuse a folder whose weights are pickled.
+
+    Raises:
+        UserError: They are; ``what`` names the model in the error.
+    """
+    if not any(folder.glob("*.safetensors")) and any(file for kind in _PICKLED for file in folder.glob(kind)):
+        raise UserError(
+            f"{what}: the folder contains only pickled weights, which can run arbitrary code when loaded; "
+            "convert them to safetensors first"
+        )
 
 
 def _models_inside(path: Path) -> list[Path]:
@@ -355,8 +364,23 @@ def _check_adapter(location: Location) -> None:
     _check_shards(location, [path / ADAPTER_WEIGHTS])
 
 
+def _refuse_second_model(location: Location) -> None:
+    """Refuse a folder with a single file of weights and an index that lists others, which would not be read."""
+    path, listed = location.path, set[str]()
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        listed = set(map(str, json.loads((path / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    if (path / SINGLE).is_file() and (
+        others := sorted(name for name in listed - {SINGLE} if "/" not in name and (path / name).is_file())
+    ):
+        raise UserError(
+            f"model '{location.reference}': the folder contains {SINGLE} and, listed in {INDEX}, {others[0]}, which "
+            "would not be read; move one of the two models to another folder"
+        )
+
+
 def _check_shards(location: Location, shards: list[Path]) -> None:
     path, reference = location.path, location.reference
+    _refuse_second_model(location)
     index = path / INDEX
     # Beside a single file, transformers does not read the index.
     if index.is_file() and not (path / SINGLE).is_file():
