@@ -284,3 +284,18 @@ def test_a_single_file_beside_shards_of_another_model_is_refused(llama_folder: P
         locate(parse_model_reference(str(folder)))
     (folder / "model-00001-of-00001.safetensors").unlink()
     assert locate(parse_model_reference(str(folder))).path == folder
+
+
+def test_another_configuration_in_place_of_config_json_is_refused(llama_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(llama_folder, tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.4.0.0.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(config | {"configuration_files": ["config.4.0.0.json"]}), "utf-8")
+    with pytest.raises(UserError, match="names other files to be read in its place \\(configuration_files\\); remove"):
+        locate(parse_model_reference(str(folder)))
+
+
+def test_a_pipe_in_a_models_folder_is_not_waited_for(llama_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(llama_folder, tmp_path / "piped")
+    os.mkfifo(folder / "notes.json")
+    assert locate(parse_model_reference(str(folder))).path == folder

@@ -152,3 +152,9 @@ def test_file_systems_are_not_chained() -> None:
     """fsspec would take ``a::b`` for the folder ``a:``, as it would ``a::c``."""
     with pytest.raises(UserError, match="the location 'a::b' cannot be used: '::' would chain file systems"):
         RunStore("a::b")
+
+
+def test_pipes_are_not_listed_since_reading_them_would_take_forever(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    os.mkfifo(tmp_path / "b.json")
+    assert RunFolder(str(tmp_path)).list() == ["a.json"]

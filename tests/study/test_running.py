@@ -214,6 +214,22 @@ def test_an_executor_that_leaves_out_cells_is_reported(study: dict[str, Any]) ->
     assert run(study).computed == 5
 
 
+def test_answers_that_disappear_while_a_run_goes_on_are_told(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = LocalExecutor.execute
+
+    def with_damage(executor: LocalExecutor, work: Work, progress: Progress) -> None:
+        execute(executor, work, progress)
+        next(Path(study["output"]).glob("variants/*/*.parquet")).unlink()
+
+    monkeypatch.setattr(LocalExecutor, "execute", with_damage)
+    with pytest.raises(UserError, match="are missing or damaged, although they were stored .* run the same command"):
+        run(study)
+    monkeypatch.setattr(LocalExecutor, "execute", execute)
+    assert run(study).computed == 1
+
+
 def test_a_misspelled_name_is_said_although_the_run_is_then_of_another_study(study: dict[str, Any]) -> None:
     run(study)
     for key, given, says in (

@@ -218,6 +218,8 @@ def read_study_file(
         UserError: The file cannot be read.
         ManyUserError: The study is not valid; each error has its line.
     """
+    if path.is_char_device():
+        raise UserError(f"study file '{path}' is a device, not a file")
     with refusing_unreadable(f"study file '{path}'"):
         try:
             text = path.read_text(encoding="utf-8")

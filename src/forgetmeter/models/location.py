@@ -277,6 +277,12 @@ def _check_folder(location: Location) -> None:
         other = f"name {inside[0]}" if (inside := _models_inside(path)) else "use a folder written by save_pretrained"
         also = f" (or another of {len(inside)})" if len(inside) > 1 else ""
         raise UserError(f"model '{reference}': the folder has no config.json; {other}{also}")
+    if raw_config(path).get("configuration_files"):
+        # transformers would read that file instead, by its own version.
+        raise UserError(
+            f"model '{reference}': its config.json names other files to be read in its place (configuration_files); "
+            "remove this entry, or replace config.json with the file that is meant"
+        )
     if shards := sorted(path.glob("*.safetensors")):
         _check_shards(location, shards)
         return
@@ -422,10 +428,13 @@ def _refuse_pointers(path: Path, reference: ModelReference) -> None:
 
 
 def _is_pointer(file: Path) -> bool:
+    # A folder, a broken link, or a pipe, which would be waited for, is none.
+    if not file.is_file():
+        return False
     try:
         with file.open("rb") as stream:
             return stream.read(len(_LFS)) == _LFS
-    except OSError:  # a folder, or a broken link
+    except OSError:
         return False
 
 

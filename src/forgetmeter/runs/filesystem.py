@@ -264,4 +264,5 @@ def _local_files(folder: str) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(real)
-        yield from (f"{here}/{name}" for name in files)
+        # Reading a pipe or a device would take forever.
+        yield from (path for name in files if Path(path := f"{here}/{name}").is_file())

@@ -170,9 +170,18 @@ def _check_listed(checked: CheckedStudy) -> None:
         )
 
 
+_OWN = ("LocalExecutor", "WorkersExecutor", "RayExecutor")
+
+
 def _check_stored(cells: Sequence[Cell], work: Work, executor: str) -> None:
     left = work.unstored(cells)
     if left:
+        if executor in _OWN:
+            raise UserError(
+                f"the answers of {counted(len(left), 'cell')}, such as '{left[0].variant.recipe}' on '{left[0].task}', "
+                f"are missing or damaged, although they were stored in '{work.store.location}': something else changed "
+                "its files; run the same command again to compute them anew"
+            )
         raise UserError(
             f"executor {executor} stored neither outcomes nor a failure for {counted(len(left), 'cell')}, such as "
             f"'{left[0].variant.recipe}' on '{left[0].task}'; it must call write_outcomes or write_failure for each"
