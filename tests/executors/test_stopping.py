@@ -173,6 +173,17 @@ def test_a_loss_is_asked_about_again_if_more_cells_are_to_be_decided_with_it(stu
     assert margins_of(fresh) == after
 
 
+def test_a_task_with_relations_is_asked_in_full_as_without_a_margin(tmp_path: Path) -> None:
+    recipes = ["round_to_nearest:overall:6", "round_to_nearest:overall:2"]
+    study = {"models": ["standard:decoder"], "tasks": ["facts:templates=0"], "recipes": recipes}
+    for name, more in (("margin", {"evaluation.margin": "2pt"}), ("plain", {})):
+        run({**study, **more, "output": str(tmp_path / name)})
+    with_margin, plain = (open_run(tmp_path / name) for name in ("margin", "plain"))
+    assert [cell.drop for cell in with_margin.summary.cells] == [cell.drop for cell in plain.summary.cells]
+    assert all(cell.aim is None for cell in with_margin.summary.cells)
+    assert [each.verdict for each in gate(with_margin, margin="2pt").variants] == ["PASS", "FAIL"]
+
+
 @pytest.mark.parametrize("option", ["margin", "precision"])
 def test_questions_that_a_candidate_cannot_be_asked_count_as_right_or_wrong(tmp_path: Path, option: str) -> None:
     """Half of the questions are too long for it; decided as without stopping."""
@@ -216,6 +227,14 @@ class Meanwhile(Progress):
     def cell_started(self, cell: Cell, *, items: int) -> None:
         while self._do and not cell.variant.recipe.is_baseline:
             self._do.pop()()
+
+
+def test_a_process_that_could_stop_and_did_not_replaces_no_complete_answers(study: dict[str, Any]) -> None:
+    """The usual intervals of the other process stay."""
+    other = {**study, "recipes": RECIPES[:1]}
+    with_margin = {**other, "evaluation.margin": 0.001}
+    run(with_margin, progress=Meanwhile(lambda: run(other)))
+    assert all(cell.aim is None for cell in open_run(study["output"]).summary.cells)
 
 
 @pytest.mark.parametrize("narrow", [0.06, None])

@@ -136,7 +136,7 @@ class _CellWork:
         self._progress = progress
         self._prepared: dict[tuple[Scoring, str, tuple[int, ...]], Prepared] = {}
         self._hashes: dict[str, str] = {}
-        self._stoppings: dict[tuple[ModelReference, str], Stopping] = {}
+        self._stoppings: dict[tuple[ModelReference, str], Stopping | None] = {}
 
     def run(self, unit: CellUnit) -> Read | None:
         """Run cells while their variant is installed; if it cannot be, that is stored as the failure of each.
@@ -235,7 +235,7 @@ class _CellWork:
                 f"the run at '{work.store.location}' was replaced by another while this one went on: it now holds "
                 f"{now}; these answers were not stored; run the study again with another --out"
             )
-        if met is not None and work.store.is_done(cell, stop=work.stop):
+        if stopping is not None and work.store.is_done(cell, stop=work.stop):
             # In the meantime, another process has asked all items, or as many.
             self._progress.cell_kept(cell)
             return
@@ -290,9 +290,10 @@ class _CellWork:
         # The same for all variants of a model.
         key = cell.variant.model, cell.task
         if key not in self._stoppings and (before := work.store.read_correct(str(cell.variant.model), cell.task)):
-            self._stoppings[key] = Stopping(
-                work.tasks[cell.task].items, before, rule=work.stop, seed=work.evaluation.seed
-            )
+            stopping = Stopping(work.tasks[cell.task].items, before, rule=work.stop, seed=work.evaluation.seed)
+            # A few relations cannot decide at any time what they decide together: such a task is asked in full.
+            is_hopeless = work.stop.margin is not None and stopping.is_by_relation
+            self._stoppings[key] = None if is_hopeless else stopping
         return self._stoppings.get(key)
 
     def _store_noise(self, cell: Cell, outcomes: Sequence[Outcome] | None) -> None:

@@ -30,6 +30,8 @@ class Stopping:
         keys = unit_keys(
             [self._ids[place] for place in asked], [items[place].fields.get("relation") for place in asked]
         )
+        self.is_by_relation = keys != [self._ids[place] for place in asked]
+        """Whether whole relations are asked, so that there are few units."""
         self._units = [[asked[place] for place in unit] for unit in units_in_order(keys, seed=seed)]
 
     def parts(self) -> Iterator[list[int]]:

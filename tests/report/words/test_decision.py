@@ -100,12 +100,29 @@ def test_examples_are_of_what_the_original_knows_from_each_task_in_turn(tmp_path
 def test_long_answers_are_shown_from_where_they_differ() -> None:
     right = "To keep your jewelry organized in your suitcase, store small pieces of jewelry in a pill organizer."
     shown = apart(right, right.replace("organizer", "bottle"))
-    assert shown == ("… small pieces of jewelry in a pill organizer.", "… small pieces of jewelry in a pill bottle.")
+    assert shown == ("… pieces of jewelry in a pill organizer.", "… pieces of jewelry in a pill bottle.")
     assert apart("Angola", "Indonesia") == ("Angola", "Indonesia")
     one, other = apart("word " * 60, "other " * 60)
     assert (one[:9], other[:11], one[-6:]) == ("word word", "other other", "word …")
     assert max(len(one), len(other)) <= 92
     assert apart("the same", "the same") == ("the same", "the same")
+
+
+@pytest.mark.parametrize(
+    ("right", "now"),
+    [
+        ("答案: " + "甲" * 120, "答案: " + "乙" * 120),
+        ("see https://example.org/" + "a" * 100, "see https://example.org/" + "b" * 100),
+        ("首都是" + "甲" * 130 + "乙" * 5, "首都是" + "甲" * 130 + "丙" * 5),
+        ("word " * 40 + "one", "word " * 40 + "two"),
+        ("word " * 40, "word " * 40 + "more"),
+        ("", "something"),
+    ],
+)
+def test_shortened_answers_differ_if_the_answers_do(right, now) -> None:
+    shown = apart(right, now)
+    assert shown[0] != shown[1]
+    assert max(map(len, shown)) <= 95
 
 
 def test_how_many_may_ship(run) -> None:

@@ -112,6 +112,11 @@ def _intervals(cells: Sequence[CellSummary], measured: Sequence[MeasuredSummary]
 
 def _stopped(cells: Sequence[CellSummary]) -> Iterator[str]:
     for cell in cells:
+        if cell.precision is None and cell.margin is not None:
+            yield (
+                f"Evaluation on {escaped(public_task(cell.task))} could have stopped early, and did not. The intervals "
+                "of drop and retained allow for that."
+            )
         if cell.precision is not None:
             points = f"{100 * cell.precision:g}"
             known = f"the drop was known to ±{points} points"
@@ -229,7 +234,7 @@ def _command(results: Results, model: str, recipe: str, cells: Sequence[CellSumm
         return
     tasks = ",".join(dict.fromkeys(map(public_task, results.run.study.tasks)))
     options = ["--tasks", tasks, *_settings(results, cells), "--out", "run"]
-    yield "To measure it again:"
+    yield f"To measure it again{', on all items' if any(cell.margin is not None for cell in cells) else ''}:"
     yield f"```bash\n{shlex.join(['forgetmeter', *what, *options])}\n```"
 
 

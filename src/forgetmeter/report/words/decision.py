@@ -211,13 +211,20 @@ def _forgotten(gone: Sequence[LedgerEntry], known: Sequence[LedgerEntry], tasks:
     return f"It forgot {len(gone):,} of the {len(known):,} {noun} that the original gets right ({share}).{among}"
 
 
-def _short(text: str, most: int = _LONGEST) -> str:
-    return text if len(text) <= most else f"{text[:most].rsplit(' ', 1)[0]} …"
+def _short(text: str, least: int) -> str:
+    """Return a text of at most ``_LONGEST`` characters, cut at a space if one comes late enough."""
+    if len(text) <= _LONGEST:
+        return text
+    space = text.rfind(" ", 0, _LONGEST)
+    return f"{text[: space if space > least else _LONGEST]} …"
 
 
 def apart(right: str, now: str) -> tuple[str, str]:
-    """Return two long answers from about where they differ, shortened."""
-    same = next((place for place, (one, other) in enumerate(zip(right, now, strict=False)) if one != other), len(right))
-    start = right.rfind(" ", 0, max(same - _LED_BY, 0)) + 1
+    """Return two long answers from shortly before they differ, shortened."""
+    same = next((place for place, (one, other) in enumerate(zip(right, now, strict=False)) if one != other), None)
+    if same is None:
+        same = min(len(right), len(now))
+    first = max(same - _LED_BY, 0)
+    start = right.find(" ", first, same) + 1 or first if first else 0
     before = "… " if start else ""
-    return f"{before}{_short(right[start:])}", f"{before}{_short(now[start:])}"
+    return f"{before}{_short(right[start:], same - start)}", f"{before}{_short(now[start:], same - start)}"
