@@ -154,6 +154,10 @@ def test_a_margin_that_the_items_decide_is_planned(study, tmp_path) -> None:
     assert "drop ≤ 5 points" in done.stdout
     assert "): size ≤ 50% of the original" in done.stdout
     assert not (tmp_path / "run").exists()
+    assert "may stop early" not in done.stdout
+    study.write_text(f"{study.read_text()}evaluation: {{margin: 5pt}}\n")
+    stopping = gate("--plan", study, "--margin", "5pt", "--max-size", "50%")
+    assert "All this is for a fixed number of items. Where a cell may stop early" in stopping.stdout
 
 
 def test_a_margin_that_they_cannot_decide_is_refused_unless_allowed(study) -> None:

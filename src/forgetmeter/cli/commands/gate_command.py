@@ -162,6 +162,8 @@ def _plan(
     if not margins:
         raise UserError("nothing to plan: --plan is for margins on the drop, on tasks with right answers")
     print_text(resolution_text.margin_text(margins, width=text_width()))
+    if checked.plan.stop is not None:
+        typer.echo(resolution_text.EARLY)
     for other in others:
         typer.echo(f"not planned (only margins on the drop of single tasks are): {other}")
     # Before an error, where both go to the same place.

@@ -126,6 +126,8 @@ def run_given(
         seen = results.open_run(checked.store.location).run if checked.store.has_files() else None
         if resolved := resolution.resolutions(tasks, seen=seen):
             print_text(Text("\n").append_text(resolution_text.resolution_text(resolved, width=text_width())))
+            if checked.plan.stop is not None:
+                typer.echo(resolution_text.EARLY)
         return
     with progress_on(sys.stderr, checked) as progress:
         finished = run_checked(checked, progress=progress, **asdict(runner))

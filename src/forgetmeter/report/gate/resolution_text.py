@@ -12,6 +12,10 @@ from forgetmeter.report.columns import Column, in_columns
 from forgetmeter.report.words.numbers import count, percent
 from forgetmeter.results.gate.resolution import PlannedMargin, TaskResolution, joint_power
 
+EARLY = (
+    "All this is for a fixed number of items. Where a cell may stop early, its interval is wider: clear cases take "
+    "fewer items, and close ones more."
+)
 _NOTABLE = 1.05
 _COLUMNS = (
     Column("task"),
