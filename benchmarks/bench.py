@@ -50,15 +50,13 @@ def main() -> None:
     parser.add_argument("--peer-dtype", help="of the peers' models, if not the same")
     parser.add_argument("--data", type=Path, help="the folder that holds LAMA and BEAR")
     options = parser.parse_args()
-    wanted = [
-        each
-        for each in comparisons(options.dtype, options.peer_dtype or options.dtype, options.data)
-        if not options.names or any(name.lower() in each.name.lower() for name in options.names)
-    ]
+    every = list(comparisons(options.dtype, options.peer_dtype or options.dtype, options.data))
+    names = [name.lower() for name in options.names]
+    wanted = [each for each in every if not names or any(name in each.name.lower() for name in names)]
     if not wanted:
-        peer = options.peer_dtype or options.dtype
-        names = "; ".join(each.name for each in comparisons(options.dtype, peer, options.data))
-        parser.error(f"no comparison has {' or '.join(options.names)} in its name: {names}")
+        parser.error(
+            f"no comparison has {' or '.join(options.names)} in its name: {'; '.join(each.name for each in every)}"
+        )
     rounds = options.rounds or (1 if options.quick else 3)
     start = time.perf_counter()
     cores = f"{os.cpu_count()} cores of {processor_name()} ({torch.backends.cpu.get_cpu_capability()})"

@@ -54,13 +54,14 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
             f"{LM_EVAL}local-completions, with base_url=…/v1/completions"
         )
     is_endpoint = _is_a(kind, "TemplateAPI")
+    is_remote = is_endpoint or _is_a(kind, "GGUFLM")
+    if is_remote:
+        _refuse_unknown(name, kind, arguments)
     if is_endpoint:
-        _check_endpoint(name, short, kind, arguments)
+        _check_endpoint(name, short, arguments)
     if lacking := [each for each in _required(kind) if each not in arguments]:
         raise UserError(f"engine {name}: {lacking[0]} is missing; add {lacking[0]}=… to its arguments")
-    if _is_a(kind, "GGUFLM"):
-        _refuse_unknown(name, kind, arguments)
-    elif not is_endpoint:
+    if not is_remote:
         _refuse_unsafe(name, short, arguments)
     values = argument_values(arguments)
 
@@ -79,8 +80,7 @@ def lm_eval_class(name: str, arguments: Mapping[str, str]) -> Start:
     return start
 
 
-def _check_endpoint(name: str, short: str, kind: type, arguments: Mapping[str, str]) -> None:
-    _refuse_unknown(name, kind, arguments)
+def _check_endpoint(name: str, short: str, arguments: Mapping[str, str]) -> None:
     if "base_url" not in arguments and short.startswith("local"):
         raise UserError(f"engine {name}: base_url is missing; give one, such as http://127.0.0.1:8000/v1/completions")
     if missing := [each for each in ("aiohttp", "tenacity") if find_spec(each) is None]:

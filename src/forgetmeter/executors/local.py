@@ -224,7 +224,7 @@ class _CellWork:
             items_hash=self._items_hash(cell.task),
             calibration=self._calibration if needs_activations(cell.variant.recipe) else None,
             stop=met,
-            margin=None if stopping is None or work.stop is None else work.stop.margin,
+            margin=None if stopping is None else stopping.rule.margin,
             is_timed=self._is_timed and read.is_timed,
             matrices=self._matrices,
             computed_on=self._computed_on,
@@ -380,7 +380,7 @@ class _ModelWork(_CellWork):
         unchanged = unchanged_blocks(self._compressor.changed(variant.recipe, self._dropped), self._blocks)
         self._unchanged.pop(variant, None)
         is_whole = self._work.stop is not None and variant.recipe.is_baseline
-        # If variants may stop early, their batches of variants differ from the baseline's.
+        # If variants may stop early, their batches differ from the baseline's.
         reused.start(0 if is_whole else unchanged, wanted=self._unchanged.values())
 
     @property

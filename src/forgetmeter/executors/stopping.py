@@ -25,12 +25,11 @@ class Stopping:
     def __init__(self, items: Sequence[Item], before: Mapping[str, bool], *, rule: StopRule, seed: int) -> None:
         self._ids = [item.id for item in items]
         self._before = before
-        self._rule = rule
+        self.rule = rule
         asked = [place for place, item in enumerate(items) if item.id in before]
-        keys = unit_keys(
-            [self._ids[place] for place in asked], [items[place].fields.get("relation") for place in asked]
-        )
-        self.is_by_relation = keys != [self._ids[place] for place in asked]
+        ids = [self._ids[place] for place in asked]
+        keys = unit_keys(ids, [items[place].fields.get("relation") for place in asked])
+        self.is_by_relation = keys != ids
         """Whether whole relations are asked, so that there are few units."""
         self._units = [[asked[place] for place in unit] for unit in units_in_order(keys, seed=seed)]
 
@@ -48,4 +47,4 @@ class Stopping:
         after = {outcome.item_id: bool(outcome.correct) for outcome in outcomes}
         units = [[self._ids[place] for place in unit] for unit in self._units]
         first = islice(chain.from_iterable(units), asked)
-        return rule_met(units, self._before, after, asked=first, rule=self._rule)
+        return rule_met(units, self._before, after, asked=first, rule=self.rule)

@@ -373,11 +373,11 @@ def _check_adapter(location: Location) -> None:
 def _refuse_second_model(location: Location) -> None:
     """Refuse a folder with a single file of weights and an index that lists others, which would not be read."""
     path, listed = location.path, set[str]()
+    if not (path / SINGLE).is_file():
+        return
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         listed = set(map(str, json.loads((path / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    if (path / SINGLE).is_file() and (
-        others := sorted(name for name in listed - {SINGLE} if "/" not in name and (path / name).is_file())
-    ):
+    if others := sorted(name for name in listed - {SINGLE} if "/" not in name and (path / name).is_file()):
         raise UserError(
             f"model '{location.reference}': the folder contains {SINGLE} and, listed in {INDEX}, {others[0]}, which "
             "would not be read; move one of the two models to another folder"

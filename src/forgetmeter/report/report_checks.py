@@ -24,8 +24,8 @@ def checksums(files: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def checksum_lines(digests: Iterable[tuple[str, str]]) -> bytes:
-    """Return checksums, given with the files' paths, likewise."""
-    return "".join(f"{digest}  {path}\n" for path, digest in digests).encode()
+    """Return checksums, given with the files' paths, likewise, by path."""
+    return "".join(f"{digest}  {path}\n" for path, digest in sorted(digests)).encode()
 
 
 def run_checksums(folder: RunFolder) -> bytes:
@@ -43,13 +43,15 @@ def check_report(folder: RunFolder, paths: Collection[str]) -> tuple[list[str], 
     others = [path for path in strangers(paths) if path != CHECKSUMS]
     if CHECKSUMS not in paths and PAGE in others:
         return [f"{PAGE} has no {CHECKSUMS} beside it, which every report has; write it again"], _unknown(others)
-    stated = _stated(folder, CHECKSUMS) if CHECKSUMS in paths else {}
-    if stated is None or (stated and PAGE not in stated) or (not stated and CHECKSUMS in paths):
-        return [f"{CHECKSUMS} is not as it was written"], _unknown(others)
+    stated: dict[str, str] = {}
+    if CHECKSUMS in paths:
+        stated = _stated(folder, CHECKSUMS) or {}
+        if PAGE not in stated:
+            return [f"{CHECKSUMS} is not as it was written"], _unknown(others)
     problems = []
     if PAGE in others and (found := _FILES.search(folder.read(PAGE))) is not None:
-        listed_files = checksum_lines(sorted((path, digest) for path, digest in stated.items() if path != PAGE))
-        if sha256(listed_files).hexdigest() != found[1].decode():
+        rest = checksum_lines((path, digest) for path, digest in stated.items() if path != PAGE)
+        if sha256(rest).hexdigest() != found[1].decode():
             problems.append(f"{CHECKSUMS} does not list the files that {PAGE} was written with")
     for path, digest in stated.items():
         if path not in others:
@@ -81,7 +83,7 @@ def check_origin(folder: RunFolder, paths: Collection[str]) -> Iterator[str]:
 
 def _files_of_run(folder: RunFolder, paths: Collection[str]) -> Iterator[tuple[str, bytes]]:
     others = {*strangers(paths)}
-    for path in sorted(paths):
+    for path in paths:
         # Another process may remove the record of a failure.
         with suppress(FileNotFoundError):
             if path not in others:
@@ -97,4 +99,4 @@ def _stated(folder: RunFolder, path: str) -> dict[str, str] | None:
     content = folder.read(path)
     pairs = [line.split("  ", 1) for line in content.decode("utf-8", "replace").split("\n")[:-1]]
     stated = {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
-    return stated if checksum_lines(sorted(stated.items())) == content else None
+    return stated if checksum_lines(stated.items()) == content else None

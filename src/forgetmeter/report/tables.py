@@ -193,20 +193,22 @@ def _stopped_remarks(cells: Sequence[CellSummary]) -> list[str]:
 
 
 def _stopped_remark(stopped: Sequence[CellSummary]) -> str:
-    of_margins = sorted({cell.margin for cell in stopped if cell.margin is not None})
-    precise = [cell.precision or 0.0 for cell in stopped if cell.margin is None]
-    points = [f"{100 * margin:g}" for margin in of_margins]
-    reasons = [f"the drop was known to ±{100 * max(precise):g} points"] if precise else []
-    reasons += [f"it was certain whether the drop is at most {' or '.join(points)} points"] if points else []
+    options = sorted({cell.stop_option for cell in stopped}, reverse=True)
     return (
-        f"{counted(len(stopped), 'cell')} stopped before the last item, once {', or '.join(reasons)}. The intervals of "
+        f"{counted(len(stopped), 'cell')} stopped before the last item, once {stop_reasons(stopped)}. The intervals of "
         "drop and retained, and the p-values, allow for that; accuracy and other metrics are those of the items "
-        f"evaluated. Run the study again without {' and '.join(_stop_options(stopped))} to evaluate all."
+        f"evaluated. Run the study again without {' and '.join(options)} to evaluate all."
     )
 
 
-def _stop_options(stopped: Iterable[CellSummary]) -> list[str]:
-    return sorted({"--precision" if cell.margin is None else "--margin" for cell in stopped})[::-1]
+def stop_reasons(stopped: Sequence[CellSummary]) -> str:
+    """Return what was known of the drops of cells that stopped early."""
+    of_margins = {cell.margin for cell in stopped if cell.margin is not None}
+    precise = [cell.precision or 0.0 for cell in stopped if cell.margin is None]
+    points = [f"{100 * margin:g}" for margin in sorted(of_margins)]
+    reasons = [f"the drop was known to ±{100 * max(precise):g} points"] if precise else []
+    reasons += [f"it was certain whether the drop is at most {' or '.join(points)} points"] if points else []
+    return ", or ".join(reasons)
 
 
 def _has_sizes(summary: Summary) -> bool:

@@ -72,7 +72,7 @@ def make_report(
         decisions=undecided(results) if gate is None else decisions(results, gate),
         overview="" if gate is None else overview(gate),
         reading=how_to_read_decisions(gate),
-        files=sha256(checksums(sorted(files.items()))).hexdigest(),
+        files=sha256(checksums(files.items())).hexdigest(),
     )
     files[PAGE] = render_page(content).encode("utf-8", "replace")
     return files
@@ -87,7 +87,7 @@ def write_report(files: Mapping[str, bytes], location: str) -> str:
         UserError: The location cannot be written to.
     """
     try:
-        written = {**files, CHECKSUMS: checksums(sorted(files.items()))}
+        written = {**files, CHECKSUMS: checksums(files.items())}
         RunFolder(location).write_together(sorted(written.items(), key=lambda file: file[0] == PAGE))
     except (OSError, ValueError, ImportError) as error:
         raise UserError(f"the report cannot be written to '{location}' ({error}); choose another --out") from error

@@ -150,11 +150,11 @@ def _cells(run: Run, confidence: float) -> Iterator[CellSummary]:
     for stored in run.cells:
         if (cell := compared.get(stored.key)) is not None:
             noise = run.noise.get((stored.model, stored.task))
-            aim = stored.margin if stored.precision is None else stored.precision
-            if aim is not None:
+            cell = replace(cell, precision=stored.precision, margin=stored.margin)
+            if cell.aim is not None:
                 seed = int(run.study.settings["seed"])
                 of = answers[stored.model, stored.task]
-                cell = stopped_early(cell, of, precision=aim, seed=seed, confidence=confidence)
+                cell = stopped_early(cell, of, precision=cell.aim, seed=seed, confidence=confidence)
             yield replace(
                 cell,
                 noise_floor=None if cell.drop is None or noise is None else noise.floor,
@@ -165,8 +165,6 @@ def _cells(run: Run, confidence: float) -> Iterator[CellSummary]:
                 named=stored.named,
                 cut=stored.cut,
                 not_numbers=stored.not_numbers,
-                precision=stored.precision,
-                margin=stored.margin,
                 is_timed=stored.is_timed,
             )
 

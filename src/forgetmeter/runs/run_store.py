@@ -310,8 +310,7 @@ class RunStore:
         Args:
             stop: What has to be known, if the outcomes need not be of all items.
         """
-        path = layout.outcomes_path(cell.variant.id, cell.task)
-        facts = self._intact.outcomes_facts(path, _names(cell.variant))
+        facts = self._outcomes_facts(cell)
         if facts is None:
             return False
         reached = facts.get("precision")
@@ -321,8 +320,11 @@ class RunStore:
 
     def has_outcomes(self, cell: Cell) -> bool:
         """Return whether a cell's outcomes are stored and intact, of all items or not."""
+        return self._outcomes_facts(cell) is not None
+
+    def _outcomes_facts(self, cell: Cell) -> dict[str, Any] | None:
         path = layout.outcomes_path(cell.variant.id, cell.task)
-        return self._intact.outcomes_facts(path, _names(cell.variant)) is not None
+        return self._intact.outcomes_facts(path, _names(cell.variant))
 
     def read_correct(self, model: str, task: str) -> dict[str, bool]:
         """Return whether a model's baseline is right, by item id; empty if its outcomes are missing or not judged."""

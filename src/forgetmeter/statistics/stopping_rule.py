@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial, reduce
 
 import numpy as np
 
 from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
+from forgetmeter.statistics.resampling import hull
 
 _FIRST = 64
 """Items of the first part."""
@@ -84,10 +86,9 @@ def known_drop(
         confidence: Confidence of the interval.
     """
     missing = [each for each in asked if each not in after]
-    cases = [{**after, **dict.fromkeys(missing, is_right)} for is_right in (True, False)] if missing else [after]
-    found = [_interval(units, before, case, aim=aim, confidence=confidence) for case in cases]
-    value = found[0].value if not missing else _interval(units, before, after, aim=aim, confidence=confidence).value
-    return Estimate(value, min(each.low for each in found), max(each.high for each in found))
+    interval = partial(_interval, units, before, aim=aim, confidence=confidence)
+    cases = (True, False) if missing else ()
+    return reduce(hull, (interval({**after, **dict.fromkeys(missing, each)}) for each in cases), interval(after))
 
 
 def _interval(

@@ -150,7 +150,7 @@ def execute(checked: CheckedStudy, progress: Progress, executor: Executor) -> in
     stop = checked.plan.stop
     work = Work(checked.missing, tasks, checked.checkpoints, study.evaluation, store, checked.engines, stop)
     executor.execute(work, progress)
-    _check_stored(to_score, work, type(executor).__name__)
+    _check_stored(to_score, work, type(executor))
     _check_listed(checked)
     return len(to_score)
 
@@ -170,21 +170,19 @@ def _check_listed(checked: CheckedStudy) -> None:
         )
 
 
-_OWN = ("LocalExecutor", "WorkersExecutor", "RayExecutor")
-
-
-def _check_stored(cells: Sequence[Cell], work: Work, executor: str) -> None:
+def _check_stored(cells: Sequence[Cell], work: Work, executor: type) -> None:
     left = work.unstored(cells)
     if left:
-        if executor in _OWN:
+        if executor.__module__.startswith("forgetmeter."):
             raise UserError(
                 f"the answers of {counted(len(left), 'cell')}, such as '{left[0].variant.recipe}' on '{left[0].task}', "
                 f"are missing or damaged, although they were stored in '{work.store.location}': something else changed "
                 "its files; run the same command again to compute them anew"
             )
         raise UserError(
-            f"executor {executor} stored neither outcomes nor a failure for {counted(len(left), 'cell')}, such as "
-            f"'{left[0].variant.recipe}' on '{left[0].task}'; it must call write_outcomes or write_failure for each"
+            f"executor {executor.__name__} stored neither outcomes nor a failure for {counted(len(left), 'cell')}, "
+            f"such as '{left[0].variant.recipe}' on '{left[0].task}'; it must call write_outcomes or write_failure for "
+            "each"
         )
 
 

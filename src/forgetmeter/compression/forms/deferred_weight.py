@@ -28,6 +28,11 @@ class DeferredWeight(Weight):
     load: Callable[[], Weight]
 
     @property
+    def is_full_width(self) -> bool:
+        """As the meta weight."""
+        return self.meta.is_full_width
+
+    @property
     def is_deferred(self) -> bool:
         """True."""
         return True
@@ -52,14 +57,6 @@ class DeferredWeight(Weight):
     def bits(self) -> int:
         """Return the meta weight's bits."""
         return self.meta.bits()
-
-    def quantized_bytes(self, plain_bytes: int) -> int:
-        """Return the meta weight's bytes."""
-        return self.meta.quantized_bytes(plain_bytes)
-
-    def stored_bits(self, plain_bytes: int) -> int:
-        """Return the meta weight's bits."""
-        return self.meta.stored_bits(plain_bytes)
 
     def scales(self) -> int:
         """Return the meta weight's number of scales."""

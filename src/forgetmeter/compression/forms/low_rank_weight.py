@@ -10,14 +10,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from forgetmeter.compression.forms.storage import packed_bytes
-from forgetmeter.compression.forms.weight import DenseWeight, FullWidthWeight, Weight, assembled, cut
+from forgetmeter.compression.forms.weight import DenseWeight, Weight, assembled, cut
 from forgetmeter.specs.ranges import Ranges
 
 _BITS = 32
 
 
 @dataclass(frozen=True)
-class LowRankWeight(FullWidthWeight):
+class LowRankWeight(Weight):
     """Low-rank weights, held as the product of the two factors; the model computes with the product.
 
     Attributes:
@@ -29,6 +29,11 @@ class LowRankWeight(FullWidthWeight):
 
     product: Tensor
     rank: int
+
+    @property
+    def is_full_width(self) -> bool:
+        """True."""
+        return True
 
     @property
     def shape(self) -> tuple[int, ...]:

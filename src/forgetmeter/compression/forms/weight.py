@@ -48,6 +48,11 @@ class Weight(Protocol):
     is_recomputed: ClassVar[bool] = False
 
     @property
+    def is_full_width(self) -> bool:
+        """Whether no method has quantized it: it is stored as wide as before, in whatever dtype it is computed."""
+        return False
+
+    @property
     def has_layer(self) -> bool:
         """Whether it is installed as its own layer, made by ``layer``."""
         return False
@@ -145,6 +150,8 @@ class Weight(Protocol):
         Args:
             plain_bytes: Bytes of the model's own weights in its place, as stored.
         """
+        if self.is_full_width:
+            return plain_bytes
         return min(plain_bytes, packed_bytes(prod(self.shape), self.bits())) + self.grid_bytes()
 
     def smallest_bytes(self, plain_bytes: int) -> int:
@@ -156,26 +163,20 @@ class Weight(Protocol):
 
     def stored_bits(self, plain_bytes: int) -> int:
         """Return the bits per weight, at most those in the checkpoint. ``plain_bytes`` is as in ``quantized_bytes``."""
-        return min(self.bits(), 8 * plain_bytes // max(1, prod(self.shape)))
-
-
-class FullWidthWeight(Weight, Protocol):
-    """A weight that no method has quantized: it is stored as wide as before, in whatever dtype it is computed."""
-
-    def quantized_bytes(self, plain_bytes: int) -> int:
-        """Return ``plain_bytes``."""
-        return plain_bytes
-
-    def stored_bits(self, plain_bytes: int) -> int:
-        """Return the bits per weight in the checkpoint."""
-        return 8 * plain_bytes // max(1, prod(self.shape))
+        most = 8 * plain_bytes // max(1, prod(self.shape))
+        return most if self.is_full_width else min(self.bits(), most)
 
 
 @dataclass(frozen=True)
-class DenseWeight(FullWidthWeight):
+class DenseWeight(Weight):
     """Dense floating-point weights."""
 
     tensor: Tensor
+
+    @property
+    def is_full_width(self) -> bool:
+        """True."""
+        return True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -238,6 +239,11 @@ class PartWeight(Weight):
     ranges: Ranges
 
     @property
+    def is_full_width(self) -> bool:
+        """As the whole."""
+        return self.whole.is_full_width
+
+    @property
     def is_dropped(self) -> bool:
         """As the whole."""
         return self.whole.is_dropped
@@ -271,17 +277,9 @@ class PartWeight(Weight):
         """Return the loaded part if the whole is deferred."""
         return self.standalone().loaded() if self.is_deferred else self
 
-    def quantized_bytes(self, plain_bytes: int) -> int:
-        """Return the bytes of the part alone."""
-        return self.standalone().quantized_bytes(plain_bytes)
-
     def smallest_bytes(self, plain_bytes: int) -> int:
         """Return the bytes of the part alone."""
         return self.standalone().smallest_bytes(plain_bytes)
-
-    def stored_bits(self, plain_bytes: int) -> int:
-        """Return the bits per weight of the part alone."""
-        return self.standalone().stored_bits(plain_bytes)
 
     def values(self) -> Tensor:
         """Return a view or a copy; must not be changed."""

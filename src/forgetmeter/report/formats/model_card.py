@@ -19,6 +19,7 @@ from forgetmeter.probes.registry import counted_things
 from forgetmeter.report.formats.card_metadata import card_metadata, card_metrics, card_title
 from forgetmeter.report.formats.show_markdown import code, escaped
 from forgetmeter.report.measured_tables import metric_ratio, metric_value
+from forgetmeter.report.tables import stop_reasons
 from forgetmeter.report.words.numbers import MISSING, count, percent_interval, points_interval
 from forgetmeter.report.words.public_names import public_model, public_task
 from forgetmeter.report.words.recipe_words import candidate_of, is_candidate
@@ -118,13 +119,9 @@ def _stopped(cells: Sequence[CellSummary]) -> Iterator[str]:
                 "of drop and retained allow for that."
             )
         if cell.precision is not None:
-            points = f"{100 * cell.precision:g}"
-            known = f"the drop was known to ±{points} points"
-            if cell.margin is not None:
-                known = f"it was certain whether the drop is at most {points} points"
             yield (
-                f"Evaluation on {escaped(public_task(cell.task))} stopped once {known}. The intervals of drop and "
-                "retained allow for that; accuracy and its interval are those of the items evaluated."
+                f"Evaluation on {escaped(public_task(cell.task))} stopped once {stop_reasons([cell])}. The intervals "
+                "of drop and retained allow for that; accuracy and its interval are those of the items evaluated."
             )
 
 
@@ -176,8 +173,9 @@ def _without_results(results: Results, model: str, recipe: str) -> Iterator[str]
 
 
 def _examples(results: Results, model: str, recipe: str) -> Iterator[str]:
+    guessed = results.summary.guessed(model)
     for ledger in results.ledgers(recipe, model=model):
-        if ledger.task in results.summary.guessed(model):
+        if ledger.task in guessed:
             continue
         gone = surest_first(each for each in ledger.entries if each.status == "forgotten")
         if not gone:

@@ -32,7 +32,7 @@ _LONGEST = 90
 """Characters of an answer; the ledger has all of it."""
 _LED_BY = 30
 """Characters before the first that differs."""
-GUESSING = "the original is not better than guessing"
+_GUESSING = "the original is not better than guessing"
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ def decisions(results: Results, gate: Gate) -> tuple[Decision, ...]:
 def undecided(results: Results) -> tuple[Decision, ...]:
     """Return what is known of each candidate of a run that no condition was given for."""
     summary, names = results.summary, [task.task for task in results.summary.tasks]
+    guessed = {model: summary.guessed(model) for model in dict.fromkeys(cell.model for cell in summary.cells)}
     found: dict[tuple[str, str], list[CheckLine]] = {}
     for cell in summary.cells:
         if is_candidate(cell.recipe) and cell.drop is not None:
             seen = f"{points_interval(cell.drop)} points"
-            why = GUESSING if cell.task in summary.guessed(cell.model) else ""
+            why = _GUESSING if cell.task in guessed[cell.model] else ""
             line = CheckLine(None, f"drop ({task_label(cell.task, names)})", seen, why)
             found.setdefault((cell.model, cell.recipe), []).append(line)
     return tuple(

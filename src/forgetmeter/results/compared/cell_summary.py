@@ -124,6 +124,13 @@ class CellSummary:
         return self.margin if self.precision is None else self.precision
 
     @property
+    def stop_option(self) -> str:
+        """The option by which it stopped early; empty if it did not."""
+        if self.precision is None:
+            return ""
+        return "--precision" if self.margin is None else "--margin"
+
+    @property
     def right(self) -> int:
         """Number of items answered right."""
         return round(self.accuracy.value * self.items)

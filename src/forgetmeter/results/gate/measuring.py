@@ -105,8 +105,7 @@ class Measuring:
             if (check.model, recipe, task) not in self._cells:
                 raise NotMeasured(self._missing(check, recipe, task))
         cell = self._cell(check, check.recipe, task)
-        if cell.precision is not None and (is_alone or check.relation is not None):
-            option = stop_option(cell)
+        if (option := cell.stop_option) and (is_alone or check.relation is not None):
             raise NotMeasured(f"it stopped early ({option}); run it without {option} to ask the other items")
         if not is_alone and not cell.paired:
             raise NotMeasured("it has no items in common with the baseline")
@@ -166,7 +165,7 @@ class Measuring:
 
     def _stopped(self, check: GateCheck) -> str:
         cells = [self._cell(check, check.recipe, task) for task in check.tasks]
-        return next((stop_option(cell) for cell in cells if cell.precision is not None), "")
+        return next((cell.stop_option for cell in cells if cell.stop_option), "")
 
     def _refuse_shared_questions(self, check: GateCheck) -> None:
         if check.task is None:
@@ -225,11 +224,6 @@ class Measuring:
 
     def _cell(self, check: GateCheck, recipe: str, task: str) -> CellSummary:
         return self._cells[check.model, recipe, task]
-
-
-def stop_option(cell: CellSummary) -> str:
-    """Return the option by which a cell stopped early."""
-    return "--precision" if cell.margin is None else "--margin"
 
 
 def _among(answers: Answers, check: GateCheck) -> NDArray[np.bool_]:
