@@ -164,7 +164,7 @@ def test_transformers_runs_packed_integers(checkpoint: Save, tmp_path: Path) -> 
         (
             "mixtral",
             "round_to_nearest:overall:4",
-            "and 3 more are not weights of linear layers; choose --format dense, or regex(model\\.layers\\.\\d+",
+            "and 3 more are not weights of linear layers; choose --format dense, or attention",
         ),
         (
             "phi3",

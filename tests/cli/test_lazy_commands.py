@@ -72,6 +72,10 @@ def test_each_command_has_help(command: tuple[str, ...]) -> None:
         (["run", "--model", "gpt 2", "--tasks", "piqa", "--out", "x"], "--model: 'gpt 2' is not a valid model"),
         (["run", "--model", "./none", "--tasks", "piqa", "--out", "x"], "the folder does not exist"),
         (["run", "--model", "./none", "--tasks", "pika", "--out", "x"], "unknown task 'pika'; did you mean"),
+        (
+            ["run", "--model", "./none", "--tasks", f"file={__file__}", "--out", "x"],
+            f"unknown task 'file={__file__}'; for the questions in this file, write file:{__file__}",
+        ),
         (["run", "--model", "./none", "--tasks", "piqa", "--recipes", "l1:all", "--out", "x"], "unknown scope 'all'"),
         (["run", "--model", "./none", "--tasks", "piqa"], "--out is missing"),
         (["run", "--model", "./none", "--tasks", "piqa", "--out", "memory://x"], "would end with the command; choose"),

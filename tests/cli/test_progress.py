@@ -98,6 +98,17 @@ def test_the_amount_is_given_first_and_the_time_left_counts_tokens(clock: Clock)
     ]
 
 
+def test_no_time_is_estimated_from_a_cell_that_is_a_tiny_part_of_the_work(clock: Clock) -> None:
+    short, long = CELL, Cell(CELL.variant, "bear")
+    stream = io.StringIO()
+    with progress_on(stream, prospect([short, long], [short, long], [short, long])) as listener:
+        listener.amount({short: 63, long: 73_000_000})
+        listener.cell_started(short, items=3)
+        clock.now += 1
+        listener.cell_finished(short, seconds=1.0)
+    assert stream.getvalue().endswith("1/2 cells, … left\n")
+
+
 def test_a_cell_whose_answers_are_stored_does_not_count_in_the_time_left(clock: Clock) -> None:
     """Its variant's record is missing, so it is visited, but not read."""
     short, long, kept = (Cell(CELL.variant, task) for task in ("piqa", "bear", "boolq"))

@@ -163,6 +163,10 @@ BOMB = "a: &a x\n" + "".join(f"{name}: &{name} [{f'*{before},' * 10}]\n" for bef
             "models: [./a]\nrecipes: [{grid: {method: m, scope: []}}]\ntasks: [x]\noutput: o\n",
             "scope of the grid is empty",
         ),
+        (
+            f"models: [./a]\nrecipes: [{{grid: {{method: m, scope: [{'a,' * 999}a], level: [{'1,' * 999}1]}}}}]\n",
+            "the grid has 1,000,000 recipes; at most 100,000 are allowed",
+        ),
         ("models: [./a]\nrecipes: [{method: m, scope: head, 1: 2}]\ntasks: [x]\noutput: o\n", "option 1=2"),
         (
             f"models: [./a]\nrecipes: [{{method: m, scope: head, level: 1{'0' * 400}}}]\ntasks: [x]\noutput: o\n",

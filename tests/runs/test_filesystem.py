@@ -154,6 +154,12 @@ def test_file_systems_are_not_chained() -> None:
         RunStore("a::b")
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_web_servers_are_not_taken_for_empty_folders(scheme: str) -> None:
+    with pytest.raises(UserError, match="cannot be used: web servers cannot be written to; give a folder, or a URL"):
+        RunStore(f"{scheme}://127.0.0.1:9/run")
+
+
 def test_pipes_are_not_listed_since_reading_them_would_take_forever(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     os.mkfifo(tmp_path / "b.json")

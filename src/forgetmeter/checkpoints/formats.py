@@ -52,7 +52,7 @@ def format_problems(request: CompressionRequest, model: PreTrainedModel) -> Iter
         others = dict.fromkeys(matrix.parameter for matrix in selected if matrix.form != "linear")
         if others:
             # transformers cannot load a model whose embedding is packed.
-            by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in others])
+            by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in others], matrices)
             them = "it" if len(others) == 1 else "them"
             are = "is not the weight of a linear layer" if len(others) == 1 else "are not weights of linear layers"
             yield (

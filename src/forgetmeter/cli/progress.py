@@ -19,6 +19,8 @@ from forgetmeter.records.cell import Cell
 from forgetmeter.study.checked_study import CheckedStudy
 
 _PLAIN_EVERY = 15.0
+# Share of the work that must be done before its time is estimated.
+_LEAST_SHARE = 0.001
 
 
 class StageLines(Listener):
@@ -156,7 +158,7 @@ class _Pace:
             # The first cell's share of preparation says nothing about the rest.
             since, before = self._first
         work, now = done - before, time.monotonic()
-        if work <= 0:
+        if work <= _LEAST_SHARE * whole:
             return "…"
         pace = (now - since) / work
         # A cell that is slower than the others, such as one whose texts are read one by one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 from forgetmeter.errors import UserError
@@ -20,6 +21,7 @@ _STEP_KEYS = ("method", "scope", "level")
 _OF, _IS, _RECIPES = _CANDIDATE_KEYS = ("of", "is", "recipes")
 _CANDIDATE_FORMS = "a model, {of: BASELINE, is: [MODEL, …], recipes: [RECIPE, …]}, or {engine: NAME, key: value, …}"
 _ENGINE = "engine"
+_MOST_RECIPES = 100_000
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def _grid(grid: Any) -> Iterator[Step]:  # noqa: ANN401
     for key, listed in zip(grid, lists, strict=True):
         if not listed:
             raise UserError(f"{key} of the grid is empty; give at least one value")
+    if (number := prod(map(len, lists))) > _MOST_RECIPES:
+        raise UserError(f"the grid has {number:,} recipes; at most {_MOST_RECIPES:,} are allowed")
     for values in product(*lists):
         yield _step(dict(zip(grid, values, strict=True)))
 

@@ -51,6 +51,8 @@ def task_problems(name: str, *, data: Path | None = None, folders: Sequence[str]
         return [
             f"task '{name}' is a group of lm-eval's tasks; name the tasks individually (see forgetmeter list tasks)"
         ]
+    if Path(path := name.removeprefix("file=")).is_file():
+        return [f"unknown task '{name}'; for the questions in this file, write file:{path}"]
     declaring = (*TASKS.entries(), *own)
     return [
         f"unknown task '{name}'{did_you_mean(base, [*declaring, *files])} (allowed: {', '.join(declaring)}, "

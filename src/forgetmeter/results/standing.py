@@ -73,8 +73,11 @@ class Standings:
     @property
     def reasons(self) -> str:
         """Why tasks are not counted and recipes not ranked, in one line."""
-        found = [f"{task}: {reason}" for task, reason in self.not_counted]
-        # Usually all fail for the same reason.
+        # Usually all have the same reason.
+        tasks = {
+            reason: [task for task, other in self.not_counted if other == reason] for _, reason in self.not_counted
+        }
+        found = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in tasks.items()]
         found += dict.fromkeys(error for _, error in self.failures)
         return "; ".join(found) or "no outcomes"
 

@@ -35,6 +35,8 @@ class RunFolder:
         self.location = location
         if "::" in location:
             raise ValueError("'::' would chain file systems; choose another name")
+        if location.partition("://")[0] in ("http", "https"):
+            raise ValueError("web servers cannot be written to; give a folder, or a URL such as s3://bucket/run")
         self._filesystem, root = url_to_fs(location)
         self._root = str(root).rstrip("/")
         self._is_local = isinstance(self._filesystem, LocalFileSystem)

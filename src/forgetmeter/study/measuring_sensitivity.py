@@ -130,8 +130,8 @@ class _Measuring:
         if not RunStore(self._study.output).has_recipes():
             self._listener.stage("the baseline")
             self._complete(self._planned((), coarse, checkpoint))
-        checked = self._planned(recipes, coarse, checkpoint)
         self._check_baseline()
+        checked = self._planned(recipes, coarse, checkpoint)
         self._announce(1, checked, coarse)
         finished = self._complete(checked)
         for number, precision in enumerate(finer, 2):

@@ -59,6 +59,14 @@ def test_a_weight_of_unknown_role_is_a_problem_for_the_scopes_of_its_stack(scope
     assert (problems == []) == is_clear
 
 
+def test_a_component_that_a_method_can_take_whole_is_suggested_by_its_name() -> None:
+    matrices = weight_map(CONFIGURATIONS["mixtral as decoder"].model())
+    (problem,) = recipe_problems(parse_recipe("wanda:layers[1]/overall:0.5"), matrices)
+    assert problem.endswith(
+        "holds all experts of a block in one tensor; for the scope without them, write layers[1]/attention"
+    )
+
+
 @pytest.mark.parametrize("method", ["dynamic_int8:mixer", "gptq:mixer:4"])
 def test_weights_that_a_method_cannot_take_are_left_out_by_the_suggested_scope(method: str) -> None:
     matrices = weight_map(CONFIGURATIONS["jamba as decoder"].model())

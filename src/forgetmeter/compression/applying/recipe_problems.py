@@ -20,6 +20,7 @@ from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.role import Matrix, Role
 from forgetmeter.specs.scope import SURE_SELECTORS, Scope, pattern_of, unnumbered
 
+_COMPONENTS = ("attention", "feed_forward", "mixer")
 _MOST_NAMES = 4
 _LONGEST = 700
 """Length of the longest regular expression that a message suggests."""
@@ -116,7 +117,7 @@ def sees_activations(step: Step) -> bool:
 def _method_problems(step: Step, selected: Sequence[Matrix], matrices: Sequence[Matrix]) -> Iterator[str]:
     method = load_method(step.method)
     declaration = method.declaration
-    if refused := list(_form_problems(step, declaration, selected)):
+    if refused := list(_form_problems(step, declaration, selected, matrices)):
         yield from refused
         return
     for problem in method.problems(selected, step.level, declaration.values(step), model=matrices):
@@ -197,13 +198,15 @@ def _idle_problems(step: Step, declaration: MethodDeclaration, selected: Sequenc
         yield f"'{step}' changes nothing: level {level:g} of {number} rounds to 0 {things}{several}"
 
 
-def _form_problems(step: Step, declaration: MethodDeclaration, selected: Sequence[Matrix]) -> Iterator[str]:
+def _form_problems(
+    step: Step, declaration: MethodDeclaration, selected: Sequence[Matrix], matrices: Sequence[Matrix]
+) -> Iterator[str]:
     refused = [matrix for matrix in selected if not _has_form(declaration, matrix)]
     if refused:
         parameters = dict.fromkeys(matrix.parameter for matrix in refused)
         others = f" (the first of {len(parameters)} such weights)" if len(parameters) > 1 else ""
         supported = "linear layers and experts" if "tensor" in declaration.forms else "linear layers only"
-        by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in parameters])
+        by_name = scope_by_name(step.scope, [each for each in selected if each.parameter not in parameters], matrices)
         them = "it" if len(parameters) == 1 else "them"
         instead = f"for the scope without {them}, write {by_name}" if by_name else f"choose a scope without {them}"
         yield (
@@ -217,8 +220,15 @@ def _has_form(declaration: MethodDeclaration, matrix: Matrix) -> bool:
     return matrix.form in declaration.forms and not (declaration.needs_kernel and is_bare)
 
 
-def scope_by_name(scope: Scope, selected: Sequence[Matrix]) -> Scope | None:
-    """Return a scope of these matrices by name; ``None`` if there are none, too many, or parts of parameters."""
+def scope_by_name(scope: Scope, selected: Sequence[Matrix], matrices: Sequence[Matrix] = ()) -> Scope | None:
+    """Return a scope of these matrices: a component, if it holds just these of ``matrices``, or else by name.
+
+    ``None`` if there are none, too many for names, or parts of parameters.
+    """
+    for component in _COMPONENTS:
+        whole = replace(scope, selector=component, pattern=None)
+        if selected and whole.select(matrices) == tuple(selected):
+            return whole
     pattern = pattern_of(each.parameter for each in selected)
     if not selected or len(pattern) > _LONGEST or any(each.ranges for each in selected):
         return None

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from forgetmeter.errors import UserError, one_line
+from forgetmeter.errors import UserError
 from forgetmeter.models.roles.weight_map import shared_parameters
 from forgetmeter.specs.role import Block
 
@@ -25,6 +25,10 @@ _NUMBERS_OF_BLOCKS = re.compile(r"(idxs?|indices|layer_ids)$|^(mlp_only|cross_at
 _OF_BLOCKS = re.compile(r"layer|block|pattern|sparsity|intermediate_size|_heads$|window|idx|indices")
 # Names of the configuration's number of blocks per stack; the first that exists counts.
 _COUNTS = {"encoder": ("encoder_layers", "num_layers"), "decoder": ("decoder_layers", "num_decoder_layers")}
+
+
+class _IndescribableError(Exception):
+    """Why a configuration cannot describe the remaining blocks, in words for users."""
 
 
 def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
@@ -47,11 +51,11 @@ def drop_blocks(model: PreTrainedModel, blocks: Iterable[Block]) -> Undo:
         for path, dropped in by_list.items():
             try:
                 _drop(model, path, dropped, undoing)
-            except Exception as error:  # configurations refuse settings by many kinds of errors
+            except Exception as error:  # configurations refuse settings by many kinds of errors, worded for developers
+                reason = f" ({error})" if isinstance(error, _IndescribableError) else ""
                 raise UserError(
                     f"drop_layers does not support models of type {model.config.model_type}: their configuration "
-                    f"cannot describe a model with only these blocks ({one_line(error)}); choose other blocks or "
-                    "another method"
+                    f"cannot describe a model with only these blocks{reason}; choose other blocks or another method"
                 ) from error
         return undoing.pop_all().close
     raise AssertionError("unreachable: the block above returns or raises")
@@ -118,7 +122,9 @@ def _refuse_other_constants(kept: Sequence[nn.Module], configs: Sequence[Any]) -
             for key, value in vars(module).items():
                 own = getattr(modules.get(name), key, value)
                 if type(value) is float and type(own) is float and own != value and "drop" not in key:
-                    raise ValueError(f"its {key} depends on the index of each block, or on how many blocks there are")
+                    raise _IndescribableError(
+                        f"its {key} depends on the index of each block, or on how many blocks there are"
+                    )
 
 
 def _attends(setting: str, value: object) -> bool:
@@ -133,9 +139,9 @@ def _attends(setting: str, value: object) -> bool:
 
 def _check_droppable(config: Any) -> None:  # noqa: ANN401 - each architecture has its own configuration
     if getattr(config, "is_heterogeneous", False):
-        raise ValueError("its per_layer_config numbers the blocks")
+        raise _IndescribableError("its per_layer_config numbers the blocks")
     if getattr(config, "hidden_size_per_layer_input", 0):
-        raise ValueError("its second embedding holds an input for each block")
+        raise _IndescribableError("its second embedding holds an input for each block")
 
 
 def _check_adapters(blocks: nn.ModuleList, config: Any, changed: Mapping[str, Any]) -> None:  # noqa: ANN401
@@ -145,7 +151,7 @@ def _check_adapters(blocks: nn.ModuleList, config: Any, changed: Mapping[str, An
         before != after for before, after in zip(getattr(config, "hybrid_layer_ids", []), numbers, strict=False)
     )
     if is_moved and any(hasattr(module, "layer_dic") for module in blocks.modules()):
-        raise ValueError("its attention finds its adapters by the numbers of the blocks that use it")
+        raise _IndescribableError("its attention finds its adapters by the numbers of the blocks that use it")
 
 
 def remaining_settings(settings: Mapping[str, Any], length: int, kept: Sequence[int]) -> dict[str, Any]:
@@ -193,7 +199,7 @@ def _counts(model: PreTrainedModel, path: str, length: int) -> list[tuple[Any, s
         found += [(config, each) for each in (name, "num_blocks") if getattr(config, each, None) == length]
     if not found:
         # As for the groups of ALBERT, each of which is run several times.
-        raise ValueError("no setting is their number")
+        raise _IndescribableError("no setting is their number")
     return found
 
 
