@@ -35,14 +35,20 @@ NoiseFloor = Annotated[
 Precision = Annotated[
     float | None,
     typer.Option(
-        help="Stop once the drop in accuracy is known to within this value (0.05: ±5 points).",
+        help=(
+            "Stop evaluating a variant on a task once its drop in accuracy is known to within this value (0.05: ±5 "
+            "points)."
+        ),
         show_default="all items",
     ),
 ]
 Margin = Annotated[
     str | None,
     typer.Option(
-        help="Stop once it is certain whether the drop in accuracy is at most this, such as 1pt, as for gate.",
+        help=(
+            "Stop evaluating a variant on a task once gate with this margin, such as 1pt, would decide (not tasks of "
+            "five or more relations)."
+        ),
         show_default="all items",
     ),
 ]

@@ -31,7 +31,7 @@ def verify_command(
 
     Compares every file with the digest that was written with it, numbers with
     the answers that they follow from, and models with the hashes of their
-    content. Exits with 1 if anything does not hold, and else with 2 if a sample
+    content. Exits with 1 if anything does not hold; otherwise with 2 if a sample
     was requested and not every variant could be asked.
     """
     found = verifying.verify(
