@@ -223,6 +223,16 @@ def test_options_override_the_file_and_are_named_in_errors(tmp_path: Path) -> No
         read_study_file(path, overrides={"evaluation.limit": -1})
 
 
+@pytest.mark.parametrize(("rule", "other"), [("precision", "margin"), ("margin", "precision")])
+def test_an_option_replaces_the_files_other_rule_for_when_to_stop(tmp_path: Path, rule: str, other: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(f"models: [./a]\nrecipes: [baseline]\ntasks: [x]\noutput: o\nevaluation: {{{other}: 0.02}}\n")
+    evaluation = read_study_file(path, overrides={f"evaluation.{rule}": 0.05}).evaluation
+    assert (getattr(evaluation, rule), getattr(evaluation, other)) == (0.05, None)
+    with pytest.raises(ManyUserError, match="--margin: a cell stops either at a margin or at a precision"):
+        read_study_file(path, overrides={"evaluation.margin": 0.05, "evaluation.precision": 0.05})
+
+
 def test_options_alone_make_a_study() -> None:
     options = {"models": ["./a"], "tasks": ["piqa"], "recipes": ["preset:paper/pruning"], "output": "o"}
     assert len(study_from_options(options).recipes) == 28

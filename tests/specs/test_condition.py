@@ -34,6 +34,12 @@ def test_limits_are_read(quantity, value, limit) -> None:
     assert quantity != "size" or parse_limit(quantity, value) == limit
 
 
+@pytest.mark.parametrize("points", ["0.7", "1.1", "0.57", "2.3"])
+def test_points_and_shares_of_one_size_are_one_limit(points: str) -> None:
+    share = f"0.0{points.replace('.', '')}" if points[0] != "0" else f"0.00{points[2:]}"
+    assert parse_limit("drop", f"{points}pt") == parse_limit("drop", share) == float(share)
+
+
 @pytest.mark.parametrize(
     ("quantity", "value", "words"),
     [

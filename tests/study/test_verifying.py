@@ -410,6 +410,23 @@ def test_a_model_without_a_change_has_its_own_size(copy, name) -> None:
     assert any(problem.endswith("sizes are not those of a model without a change") for problem in verify(copy).problems)
 
 
+@pytest.mark.parametrize("times", [0.4, 2])
+def test_a_size_that_the_models_files_rule_out_is_found(copy, times) -> None:
+    sizes = ("dense_bytes", "bitmask_bytes", "quantized_bytes", "smallest_bytes")
+
+    def change(document):
+        whole = document["reached"]["dense_bytes"]
+        document["reached"].update(dict.fromkeys(sizes, int(times * whole)))
+
+    forged(variant_of(copy, "baseline"), change)
+    assert any("bytes, and its files hold " in problem for problem in verify(copy).problems)
+
+
+def test_more_left_out_items_than_there_are_without_an_answer_are_found(copy) -> None:
+    rewritten(outcomes_of(copy, PRUNED), lambda table, facts: (table, {**facts, "dropped": {"because": 3}}))
+    assert any(problem.endswith("0 items without an answer, and 3 are stated") for problem in verify(copy).problems)
+
+
 def test_a_forged_answer_contradicts_its_margin(copy) -> None:
     def change(table, facts):
         right = [not value for value in table["correct"].to_pylist()]
@@ -694,8 +711,12 @@ def test_a_plain_candidate_has_one_size(tmp_path) -> None:
     forgetmeter.run({**study, "evaluation.limit": 1, "output": str(run)})
     assert verify(run).problems == ()
     recipe = f"candidate({plain})"
-    forged(variant_of(run, recipe), lambda document: document["reached"].update(smallest_bytes=400_000))
-    assert verify(run).problems == (f"{recipe} (standard:decoder): its sizes are not those of one model",)
+    (original,) = (each for each in forgetmeter.open_run(run).run.variants if each.recipe == "baseline")
+    (own,) = (each for each in forgetmeter.open_run(run).run.variants if each.recipe == recipe)
+    assert own.reached.smallest_bytes == own.reached.quantized_bytes == original.reached.dense_bytes
+    for sizes in ({"smallest_bytes": 400_000}, {"smallest_bytes": 400_000, "quantized_bytes": 400_000}):
+        forged(variant_of(run, recipe), lambda document, sizes=sizes: document["reached"].update(sizes))
+        assert verify(run).problems == (f"{recipe} (standard:decoder): its sizes are not those of one model",)
 
 
 def test_a_packed_candidates_size_is_that_of_its_files(tmp_path) -> None:
@@ -966,7 +987,7 @@ def stopped(tmp_path_factory):
     ("facts", "what"),
     [
         ({"margin": 0.1}, "a margin of 0.1 and a precision of 0.3, which must be equal"),
-        ({"precision": 0.2, "margin": 0.2}, "it is certain whether its drop is at most 0.2, and its answers give"),
+        ({"precision": 0.2, "margin": 0.2, "checks": 0}, "its drop is certain to be at most 0.2, and its answers give"),
     ],
 )
 def test_a_margin_that_the_answers_do_not_decide_is_found(stopped, tmp_path, facts, what) -> None:
@@ -979,8 +1000,16 @@ def test_a_cell_that_stopped_at_a_margin_holds(tmp_path) -> None:
     study = {"models": ["standard:decoder"], "recipes": ["l1_unstructured:overall:0.7"]}
     study |= {"tasks": ["facts:relations=country_capital:templates=0"], "output": str(tmp_path / "run")}
     forgetmeter.run({**study, "evaluation.margin": "5pt"})
-    assert [cell.margin for cell in forgetmeter.open_run(tmp_path / "run").run.cells] == [None, 0.05]
+    run = forgetmeter.open_run(tmp_path / "run").run
+    assert [(cell.margin, cell.checks) for cell in run.cells] == [(None, 0), (0.05, 1)]
     assert verify(tmp_path / "run").problems == ()
+    for checks, what in ((None, "at most 0.05"), (0, "at most 0.05"), (-5, "above 0.05"), (10**10, "above 0.05, for")):
+        copy = shutil.copytree(tmp_path / "run", tmp_path / f"checks={checks}")
+        rewritten(
+            outcomes_of(copy, run.cells[1].recipe),
+            lambda table, facts, checks=checks: (table, {**facts, "checks": checks}),
+        )
+        assert f"its drop is certain to be {what}" in " ".join(verify(copy).problems)
 
 
 @pytest.mark.parametrize(

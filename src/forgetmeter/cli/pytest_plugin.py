@@ -21,19 +21,20 @@ _WIDTH = 140
 def forgetmeter_gate() -> Callable[..., Any]:
     """Return a function with the arguments of ``forgetmeter.gate`` that fails the test unless the verdict is PASS.
 
-    Its further argument ``inconclusive`` is ``fail`` or ``skip``: what happens to the test if the verdict is
+    Its further argument ``inconclusive`` is ``fail``, ``skip`` or ``pass``: what happens to the test if the verdict is
     INCONCLUSIVE or UNMEASURED. It returns the verdicts.
     """
 
     def check(run: Any, *, inconclusive: str = "fail", **options: Any) -> Any:  # noqa: ANN401
-        if inconclusive not in ("fail", "skip"):
-            raise ValueError(f"inconclusive must be 'fail' or 'skip', not {inconclusive!r}")
+        if inconclusive not in ("fail", "skip", "pass"):
+            raise ValueError(f"inconclusive must be 'fail', 'skip' or 'pass', not {inconclusive!r}")
         found = forgetmeter.gate(run, **options)
         if found.verdict != "PASS":
             said = gate_text.gate_text(found, width=_WIDTH).plain
             if found.verdict == "FAIL" or inconclusive == "fail":
                 pytest.fail(said, pytrace=False)
-            pytest.skip(said)
+            if inconclusive == "skip":
+                pytest.skip(said)
         return found
 
     return check

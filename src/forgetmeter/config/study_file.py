@@ -26,6 +26,8 @@ _MOST_EXAMPLES = 1000
 _MOST_SEQUENCES = 10**6
 _LONGEST_SEQUENCE = 10**6
 _WIDEST = 0.5
+# An option that says when a cell stops replaces the file's other rule.
+_OTHER_RULE = {"evaluation.margin": "precision", "evaluation.precision": "margin"}
 _TYPES = {
     "bool_type": "must be true or false",
     "int_type": "must be an integer",
@@ -375,6 +377,9 @@ def _key(loc: tuple[str | int, ...]) -> str:
 
 def _merge(data: dict[str, Any], overrides: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
     merged = dict(data)
+    replaced = [rule for option, rule in _OTHER_RULE.items() if option in overrides]
+    if replaced and isinstance(inner := merged.get("evaluation"), dict):
+        merged["evaluation"] = {key: value for key, value in inner.items() if key not in replaced}
     for dotted, value in overrides.items():
         section, dot, key = dotted.partition(".")
         if dot:

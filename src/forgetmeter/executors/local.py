@@ -426,7 +426,9 @@ class _ModelWork(_CellWork):
     def _store_variant(self, variant: Variant, compressed: Compressed) -> None:
         reached = compressed.reached
         if variant.recipe.candidate is not None and not variant.recipe.steps:
-            stored = self._work.checkpoints[variant.source].stored_bytes
+            # Counted like the original: without a file's header, and shared tensors once.
+            checkpoint = self._work.checkpoints[variant.source]
+            stored = reached.dense_bytes if checkpoint.reading == "plain" else checkpoint.stored_bytes
             reached = replace(reached, quantized_bytes=stored, smallest_bytes=stored)
         self._work.store.write_variant(variant, reached, {"compress_seconds": compressed.seconds, **self._facts})
         self._facts = {}

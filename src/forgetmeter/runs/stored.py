@@ -198,6 +198,11 @@ class StoredCell:
         return None if margin is None else float(margin)
 
     @property
+    def checks(self) -> int:
+        """For how many cells it is certain that the drop is larger than the margin; 0 if it is at most the margin."""
+        return int(self.facts.get("checks") or 0)
+
+    @property
     def precision(self) -> float | None:
         """How precisely the drop was to be known when asking stopped; ``None`` if all items were asked."""
         precision = self.facts.get("precision")

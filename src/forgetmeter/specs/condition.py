@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, get_args
 
 from forgetmeter.errors import UserError
@@ -96,7 +97,7 @@ def parse_limit(quantity: Quantity, value: object) -> float | Budget:
 def _points(text: str) -> float:
     number, unit = _parts(text, "drop")
     if unit in _POINT_UNITS:
-        return _at_most_one(number / 100, text, "drop")
+        return _at_most_one(_hundredth(number), text, "drop")
     if unit == "%":
         raise UserError(
             f"'{shortened(text)}' is ambiguous: for percentage points of accuracy write {number:g}pt; for a "
@@ -117,7 +118,7 @@ def _share(quantity: Quantity) -> Callable[[str], float]:
         number, unit = _parts(text, quantity)
         if unit not in ("", "%"):
             raise _invalid(text, quantity)
-        return _at_most_one(number / 100 if unit else number, text, quantity)
+        return _at_most_one(_hundredth(number) if unit else number, text, quantity)
 
     return parse
 
@@ -134,6 +135,11 @@ def _parts(text: str, quantity: Quantity) -> tuple[float, str]:
     if found is None or not math.isfinite(float(found.group(1))):
         raise _invalid(text, quantity)
     return float(found.group(1)), found.group(2).lower()
+
+
+def _hundredth(number: float) -> float:
+    # number / 100 would make 0.7pt another limit than 0.007.
+    return float(Decimal(str(number)) / 100)
 
 
 def _at_most_one(share: float, text: str, quantity: Quantity) -> float:

@@ -11,7 +11,8 @@ from forgetmeter.basics.plural import counted
 from forgetmeter.errors import MissingModelError, UserError, one_line
 from forgetmeter.executors.executor import Progress
 from forgetmeter.models.files.file_hash import hashing_anew
-from forgetmeter.models.location import locate
+from forgetmeter.models.files.model_files import weight_files
+from forgetmeter.models.location import Location, locate
 from forgetmeter.report.report_checks import check_origin, check_report
 from forgetmeter.results.checks.recomputed import number_problems
 from forgetmeter.results.checks.table_checks import or_error
@@ -20,6 +21,7 @@ from forgetmeter.runs.file_checks import edited_records, file_problems, find_und
 from forgetmeter.runs.run import Run, read_run
 from forgetmeter.runs.run_store import RunStore
 from forgetmeter.specs.model_reference import parse_model_reference
+from forgetmeter.specs.recipe import stored_recipe
 
 _UNFINISHED = (
     "answers are missing: the run may be in progress or unfinished; `forgetmeter run` with the same study finishes it"
@@ -136,6 +138,27 @@ def _failed(run: Run) -> Iterator[str]:
         )
 
 
+def _wrong_sizes(run: Run, name: str, location: Location) -> Iterator[str]:
+    """Yield which variant without a change has a size that the files of its model, in floating point, rule out."""
+    if name in run.study.sources or location.base is not None or not location.path.is_dir():
+        return
+    starts = dict[Path, int]()
+    for header in location.headers:
+        starts[header.file] = min(header.offset, starts.get(header.file, header.offset))
+    stored = sum(file.stat().st_size - starts[file] for file in weight_files(location.path) if file in starts)
+    for variant in run.variants:
+        recipe = stored_recipe(variant.recipe)
+        if variant.reached is None or recipe is None or recipe.steps:
+            continue
+        # Tensors that are shared count once, and may be stored twice.
+        of = variant.model if recipe.candidate is None else str(recipe.candidate)
+        if of == name and not variant.reached.dense_bytes <= stored <= 2 * variant.reached.dense_bytes:
+            yield (
+                f"{variant.recipe} ({variant.model}): its size is stated as {variant.reached.dense_bytes:,} bytes, and "
+                f"its files hold {stored:,}"
+            )
+
+
 def _models(run: Run) -> tuple[list[str], int, dict[str, str]]:
     """Return which models have changed, how many have not, and by name, why others cannot be compared."""
     changed, found, missing = [], 0, dict[str, str]()
@@ -154,6 +177,7 @@ def _models(run: Run) -> tuple[list[str], int, dict[str, str]]:
         is_chat = bool(run.study.settings.get("chat_template"))
         if content == location.identity or (is_chat and content == location.chat_identity):
             found += 1
+            changed += _wrong_sizes(run, name, location)
         else:
             changed.append(f"model '{name}' is not the one that was evaluated: its content has another hash")
     if not run.study.model_content:

@@ -108,11 +108,14 @@ def test_the_fixture_fails_skips_and_passes(run, pytester) -> None:
 
         def test_skipped(forgetmeter_gate):
             forgetmeter_gate({run!r}, margin="2pt", recipes={ROUNDED!r}, inconclusive="skip")
+
+        def test_let_through(forgetmeter_gate):
+            assert forgetmeter_gate({run!r}, margin="2pt", recipes={ROUNDED!r}, inconclusive="pass").verdict != "PASS"
         """
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     done = subprocess.run(command, check=False, cwd=pytester.path, capture_output=True, text=True, timeout=120)
-    assert "2 failed, 1 passed, 1 skipped" in done.stdout
+    assert "2 failed, 2 passed, 1 skipped" in done.stdout
     assert "FAIL: do not ship it (0 of 2 variants pass)" in done.stdout
 
 
@@ -158,6 +161,13 @@ def test_a_margin_that_the_items_decide_is_planned(study, tmp_path) -> None:
     study.write_text(f"{study.read_text()}evaluation: {{margin: 5pt}}\n")
     stopping = gate("--plan", study, "--margin", "5pt", "--max-size", "50%")
     assert "All this is for a fixed number of items. Where a cell may stop early" in stopping.stdout
+    dry = subprocess.run(
+        [sys.executable, "-m", "forgetmeter", "run", study, "--margin", "0.5pt", "--dry-run"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "drop ≤ 0.5 points" in dry.stdout
 
 
 def test_a_margin_that_they_cannot_decide_is_refused_unless_allowed(study) -> None:

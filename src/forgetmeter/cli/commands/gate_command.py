@@ -170,7 +170,7 @@ def _plan(
     sys.stdout.flush()
     if resolution.joint_power(margins) >= check.POWER or is_allowed:
         return
-    hardest = min(margins, key=lambda each: each.power / each.goal)
+    hardest = min(margins, key=lambda each: (each.needed is not None, each.power / each.goal))
     what = "use more items, accept" if hardest.has_enough else "accept"
     raise UserError(
         f"{counted(hardest.of.items, 'item')} of {hardest.of.task} will probably not decide '{hardest.condition}'"

@@ -30,6 +30,7 @@ from forgetmeter.report.formats import profile_text
 from forgetmeter.report.gate import resolution_text
 from forgetmeter.results import results
 from forgetmeter.results.gate import resolution
+from forgetmeter.specs.condition import Condition
 from forgetmeter.study.checked_study import CheckedStudy, Finished
 from forgetmeter.study.running import check_study, check_tasks, run_checked
 
@@ -126,7 +127,10 @@ def run_given(
         seen = results.open_run(checked.store.location).run if checked.store.has_files() else None
         if resolved := resolution.resolutions(tasks, seen=seen):
             print_text(Text("\n").append_text(resolution_text.resolution_text(resolved, width=text_width())))
-            if checked.plan.stop is not None:
+            if (stop := checked.plan.stop) is not None:
+                if stop.margin is not None:
+                    planned, _ = resolution.planned_margins([Condition("drop", stop.margin)], resolved)
+                    print_text(Text("\n").append_text(resolution_text.margin_text(planned, width=text_width())))
                 typer.echo(resolution_text.EARLY)
         return
     with progress_on(sys.stderr, checked) as progress:

@@ -54,6 +54,7 @@ def _check(result: CheckResult) -> dict[str, Any]:
         "items": None if measured is None else measured.items,
         "relations": None if measured is None else measured.relations,
         "missing": None if measured is None else measured.missing,
+        "stopped": None if measured is None else measured.stopped or None,
         "needed": result.needed,
         "reason": result.reason,
     }

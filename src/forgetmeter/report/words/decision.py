@@ -177,7 +177,9 @@ def _saves(variant: VariantGate) -> str:
     after, before, share = sizes
     said = f"{after} instead of {before}" if after != before else f"{after}, as the original"
     much = f"{percent(abs(share - 1))} {'larger' if share > 1 else 'smaller'}"
-    return f"Saves nothing: {said} ({much})" if share >= 1 else f"{said}: {much}"
+    if share < 1:
+        return f"{said}: {much}"
+    return f"Saves nothing: {said}" + (f" ({much})" if share > 1 else "")
 
 
 def _lines(results: Sequence[CheckResult]) -> Iterator[CheckLine]:
@@ -194,10 +196,12 @@ def _lines(results: Sequence[CheckResult]) -> Iterator[CheckLine]:
 
 def _line(result: CheckResult) -> CheckLine:
     about = subject(result.check)
-    unit = " points" if result.check.condition.quantity == "drop" else ""
-    asked = None if result.measured is None else result.measured.items
-    number = "" if asked is None else f" on {counted(asked, 'item')}"
-    seen = "" if result.measured is None else f"observed {observed(result)}{unit}{number}"
+    seen = ""
+    if (measured := result.measured) is not None:
+        is_drop = result.check.condition.quantity == "drop"
+        number = "" if measured.items is None else f" on {counted(measured.items, 'item')}"
+        gain = ", better than the original" if is_drop and measured.estimate.high < 0 else ""
+        seen = f"observed {observed(result)}{' points' if is_drop else ''}{number}{gain}"
     return CheckLine(result.verdict, f"{result.check.condition} ({about})", seen, remark(result))
 
 

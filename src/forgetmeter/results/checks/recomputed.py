@@ -181,7 +181,9 @@ class _Unanswered:
         never = 0 if baseline is None else max(0, sum(baseline.dropped.values()) - len(items - asked))
         # With a precision, only what the baseline answered is asked, even if asking did not stop early.
         is_of_answered = cell.recipe != BASELINE and len(missing & asked) == stated
-        if len(missing) > stated - min(never, stated) and not is_of_answered:
+        of_stored = stated - min(never, stated)
+        is_wrong = len(missing) > of_stored if baseline is None else len(missing) != of_stored
+        if is_wrong and not is_of_answered:
             yield f"{counted(len(missing), 'item')} without an answer, and {stated} are stated"
 
     def _is_complete(self, cell: StoredCell) -> bool:

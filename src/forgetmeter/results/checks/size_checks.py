@@ -12,7 +12,7 @@ from forgetmeter.results.checks.table_checks import or_error
 from forgetmeter.runs import layout
 from forgetmeter.runs.run import Run
 from forgetmeter.runs.stored import StoredVariant
-from forgetmeter.specs.method_facts import Methods
+from forgetmeter.runs.study_record import StudyRecord
 from forgetmeter.specs.model_reference import ModelReference
 from forgetmeter.specs.recipe import Recipe, stored_recipe
 from forgetmeter.specs.role import Component, Matrix, Role
@@ -48,7 +48,7 @@ def _problems(
     stored = read_json(run.read(layout.variant_path(variant.id)))["reached"]
     if stored.get("sparsity", reached.sparsity) != reached.sparsity:
         yield f"{variant.recipe} ({variant.model}): its sparsity is not that of its counts of weights"
-    wrong = {**_alone(reached), **({} if recipe is None else _of_recipe(reached, recipe, run.study.methods))}
+    wrong = {**_alone(reached), **({} if recipe is None else _of_recipe(reached, recipe, run.study))}
     source = None if recipe is None or recipe.steps else run.study.sources.get(str(recipe.candidate))
     if source is not None and reached.smallest_bytes is not None:
         wrong["size is not that of its files"] = reached.smallest_bytes != source.bytes
@@ -73,7 +73,7 @@ def _alone(reached: Reached) -> dict[str, bool]:
     }
 
 
-def _of_recipe(reached: Reached, recipe: Recipe, methods: Methods) -> dict[str, bool]:
+def _of_recipe(reached: Reached, recipe: Recipe, study: StudyRecord) -> dict[str, bool]:
     """Return what contradicts the recipe: counts of its scopes, or sizes of a model that it leaves, or sets to zero."""
     wrong = {}
     if (chosen := _selected(reached, recipe)) is not None:
@@ -89,9 +89,16 @@ def _of_recipe(reached: Reached, recipe: Recipe, methods: Methods) -> dict[str, 
             reached.quantized_bytes != reached.dense_bytes or smallest != reached.bitmask_bytes or reached.simulated
         )
     elif not recipe.steps:
-        # Both are the bytes of a candidate's files.
-        wrong["sizes are not those of one model"] = reached.smallest_bytes != reached.quantized_bytes
-    elif all(step.method in methods and methods[step.method].kind in _ZEROING for step in recipe.steps):
+        # Both are the bytes of a candidate's files, or of its tensors if they are numbers in floating point.
+        is_plain = (
+            str(recipe.candidate) not in study.sources
+            and recipe.candidate is not None
+            and recipe.candidate.source != "engine"
+        )
+        wrong["sizes are not those of one model"] = reached.smallest_bytes != reached.quantized_bytes or (
+            is_plain and reached.quantized_bytes < reached.dense_bytes
+        )
+    elif all(step.method in study.methods and study.methods[step.method].kind in _ZEROING for step in recipe.steps):
         # A lossless format stores all of the others.
         least = reached.bitmask_bytes - _total(reached)[0] / 8
         wrong["sizes are not those of zeros"] = reached.quantized_bytes != reached.dense_bytes or (

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
+from forgetmeter.basics.plural import counted
 from forgetmeter.runs.stored import StoredCell
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
+from forgetmeter.statistics.paired import CONFIDENCE
 from forgetmeter.statistics.stopping_rule import known_drop, parts_of
 
 _ROUNDING = 1e-6
@@ -49,10 +51,16 @@ def stopped_problems(
     if cell.margin is not None:
         if cell.margin != cell.precision:
             yield f"it states a margin of {cell.margin:g} and a precision of {cell.precision:g}, which must be equal"
-        elif drop.low * (1 + _ROUNDING) <= cell.margin < drop.high / (1 + _ROUNDING):
+            return
+        if checks := cell.checks:
+            confidence = 1 - (1 - CONFIDENCE) / max(checks, 1)
+            drop = known_drop(units, before, after, asked=part, aim=cell.precision, confidence=confidence)
+        is_certain = drop.low * (1 + _ROUNDING) > cell.margin if checks else drop.high / (1 + _ROUNDING) <= cell.margin
+        if checks < 0 or not is_certain:
+            which = f"above {cell.margin:g}, for {counted(checks, 'check')}" if checks else f"at most {cell.margin:g}"
             yield (
-                f"it states that it is certain whether its drop is at most {cell.margin:g}, and its answers give "
-                f"{drop.low:.4f} to {drop.high:.4f}"
+                f"it states that its drop is certain to be {which}, and its answers give {drop.low:.4f} to "
+                f"{drop.high:.4f}"
             )
     elif reached > cell.precision * (1 + _ROUNDING):
         yield f"it states that its drop is known to ±{cell.precision:g}, and its answers give ±{reached:.4f}"

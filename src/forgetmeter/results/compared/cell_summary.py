@@ -124,6 +124,11 @@ class CellSummary:
         return self.margin if self.precision is None else self.precision
 
     @property
+    def stopped_at_margin(self) -> bool:
+        """Whether it stopped early at a margin: then its drop leans away from the margin."""
+        return self.precision is not None and self.margin is not None
+
+    @property
     def stop_option(self) -> str:
         """The option by which it stopped early; empty if it did not."""
         if self.precision is None:

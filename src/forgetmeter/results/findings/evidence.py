@@ -80,6 +80,8 @@ class Evidence:
             return f"it repeats questions of {self.repeats}, which would count twice"
         if baseline is None or self.answers.baseline is None:
             return "the baseline has no outcomes"
+        if any(cell.stopped_at_margin for cell in self.cells.values()):
+            return "variants stopped early (--margin), so drops are known to be above or below it, but not their sizes"
         known = int(self.answers.known.sum())
         if known < FEWEST_KNOWN:
             return (

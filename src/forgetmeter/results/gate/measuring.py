@@ -61,6 +61,13 @@ class Measuring:
         for task in check.tasks:
             self._refuse_missing(check, task)
         self._refuse_shared_questions(check)
+        if len(check.tasks) > 1 and any(
+            self._cell(check, check.recipe, task).stopped_at_margin for task in check.tasks
+        ):
+            raise NotMeasured(
+                "tasks on which it stopped early (--margin) cannot be averaged; run it without --margin to ask the "
+                "other items"
+            )
         if check.condition.quantity != "accuracy":
             self._refuse_guessing(check)
             self._refuse_noise(check)
