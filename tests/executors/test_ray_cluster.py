@@ -22,8 +22,9 @@ from ray.cluster_utils import Cluster
 from stored_tables import stored
 
 from forgetmeter.errors import UserError
-from forgetmeter.executors.executor import CellUnit, Progress
-from forgetmeter.executors.handing_out import HandingOut
+from forgetmeter.executors import ray_worker
+from forgetmeter.executors.executor import CellUnit, Progress, Read
+from forgetmeter.executors.handing_out import SHARE_READ, HandingOut
 from forgetmeter.executors.ray_worker import Desk, WorkerStart, run_share
 from forgetmeter.records.cell import Cell, Variant
 from forgetmeter.results.results import open_run
@@ -223,6 +224,51 @@ def test_cells_of_a_lost_worker_are_taken_until_they_are_put_back() -> None:
         assert (await desk.news()).is_done
 
     asyncio.run(lose())
+
+
+def test_a_worker_that_waits_is_woken_by_the_last_share_of_a_cell() -> None:
+    async def read() -> None:
+        cell = Cell(Variant("v", parse_model_reference("org/model"), parse_recipe("baseline")), "one")
+        work: Any = SimpleNamespace(
+            cells=[cell], stop=None, tasks={"one": SimpleNamespace(items=[SimpleNamespace(asks=None)] * 256)}
+        )
+        desk = Desk(HandingOut(work, 1))
+        first = await desk.take(1, [])
+        second = await desk.take(1, [(SHARE_READ, (first, Read()), {})])
+        waiting = asyncio.create_task(desk.take(2, []))
+        await asyncio.sleep(0)
+        await desk.tell(1, [(SHARE_READ, (second, Read()), {})])
+        stored = await asyncio.wait_for(waiting, 10)
+        assert (stored.cells, stored.share) == ([cell], None)
+        assert await desk.left() == 0
+
+    asyncio.run(read())
+
+
+def test_calls_to_the_desk_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray may run calls to an asynchronous actor in another order."""
+    sent: list[str] = []
+    arrived: list[str] = []
+
+    def remote(call: str, answer: CellUnit | None) -> SimpleNamespace:
+        def send(*_: object) -> tuple[str, CellUnit | None]:
+            assert sent == arrived
+            sent.append(call)
+            return call, answer
+
+        return SimpleNamespace(remote=send)
+
+    def get(reference: tuple[str, CellUnit | None]) -> CellUnit | None:
+        arrived.append(reference[0])
+        return reference[1]
+
+    monkeypatch.setattr(ray_worker, "ray", SimpleNamespace(get=get))
+    mail = ray_worker._Mail(SimpleNamespace(tell=remote("tell", None), take=remote("take", CellUnit(()))), 1)
+    mail.tell("stage", ("one",), {})
+    mail._sent = 0.0
+    mail.tell("stage", ("two",), {})
+    assert list(mail.taken()) == []
+    assert arrived == ["tell", "tell", "take"]
 
 
 def test_a_node_with_another_version_says_so() -> None:

@@ -176,7 +176,10 @@ class _Workers:
                 self._start()
             news = self._desk.news.remote()
             # A worker that has nothing left to do may hang at its end.
-            while self._running and not self._is_done:
+            while not self._is_done:
+                if not self._running and ray.get(self._desk.left.remote()):
+                    # A share that was reported late makes another unit.
+                    self._start()
                 done, _ = ray.wait([news, *self._running])
                 for each in done:
                     if each is news:
@@ -184,9 +187,6 @@ class _Workers:
                         news = self._desk.news.remote()
                     else:
                         self._end(each)
-            if not self._is_done:
-                # The last workers ended before their last reports were read.
-                self._report(ray.get(news))
             if self._running:
                 ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE)
         finally:

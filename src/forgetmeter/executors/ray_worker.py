@@ -72,10 +72,17 @@ class Desk:
 
     async def tell(self, worker: int, told: Sequence[Told]) -> None:
         """Note calls of a progress listener."""
-        if worker in self._taken:
-            for name, _, _ in told:
-                self._taken[worker].note_call(name)
-        self._told += [each for each in told if not self._units.note_report(each[0], each[1])]
+        async with self._changed:
+            if worker in self._taken:
+                for name, _, _ in told:
+                    self._taken[worker].note_call(name)
+            self._told += [each for each in told if not self._units.note_report(each[0], each[1])]
+            # The last share of a cell makes another unit.
+            self._changed.notify_all()
+
+    async def left(self) -> int:
+        """Return how many units no worker has taken."""
+        return len(self._units)
 
     async def news(self) -> News:
         """Return what is new since the last time, once there is anything or all cells are done."""
@@ -164,21 +171,36 @@ def run_share(desk: Any, start: WorkerStart, sent: Sequence[Any]) -> None:  # no
 
 
 class _Mail:
-    """Takes cells from a desk, and sends it reports; those that follow each other quickly are sent together."""
+    """Takes cells from a desk, and sends it reports; those that follow each other quickly are sent together.
+
+    Each call waits for the one before it: Ray may run the calls to an asynchronous actor in another order.
+    """
 
     def __init__(self, desk: Any, worker: int) -> None:  # noqa: ANN401
         self._desk, self._worker = desk, worker
         self._told: list[Told] = []
         self._sent = 0.0
+        self._last: Any = None
 
     def tell(self, name: str, given: Sequence[Any], named: Mapping[str, Any]) -> None:
         self._told.append((name, given, named))
         if monotonic() >= self._sent + _PAUSE:
-            self._desk.tell.remote(self._worker, self._collected())
+            self._wait()
+            self._last = self._desk.tell.remote(self._worker, self._collected())
 
     def taken(self) -> Iterator[CellUnit]:
-        while (unit := ray.get(self._desk.take.remote(self._worker, self._collected()))).cells:
+        while (unit := self._next()).cells:
             yield unit
+
+    def _next(self) -> CellUnit:
+        self._wait()
+        unit: CellUnit = ray.get(self._desk.take.remote(self._worker, self._collected()))
+        return unit
+
+    def _wait(self) -> None:
+        if self._last is not None:
+            ray.get(self._last)
+            self._last = None
 
     def _collected(self) -> list[Told]:
         told, self._told, self._sent = self._told, [], monotonic()
