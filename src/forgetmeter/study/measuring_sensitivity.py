@@ -127,11 +127,15 @@ class _Measuring:
         checkpoint.check()
         recipes, unusable = self._recipes(checkpoint)
         coarse, *finer = (min(times * self._request.precision, _WIDEST) for times in _COARSER)
-        if not RunStore(self._study.output).has_recipes():
+        is_new = not RunStore(self._study.output).has_recipes()
+        if is_new:
             self._listener.stage("the baseline")
             self._complete(self._planned((), coarse, checkpoint))
-        self._check_baseline()
+            self._check_baseline()
         checked = self._planned(recipes, coarse, checkpoint)
+        if not is_new:
+            # Only now is it known that the run is not another study's.
+            self._check_baseline()
         self._announce(1, checked, coarse)
         finished = self._complete(checked)
         for number, precision in enumerate(finer, 2):

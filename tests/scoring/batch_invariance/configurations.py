@@ -233,6 +233,19 @@ _VARIANTS: dict[str, tuple[Family, str, dict[str, Any]]] = {
     "gpt_oss with a window": ("decoder", "gpt_oss", {"sliding_window": 16}),
     "modernbert-decoder with a window": ("decoder", "modernbert-decoder", {"local_attention": 32}),
     "llama4 in chunks": ("decoder", "llama4_text", {"attention_chunk_size": 16, "layer_types": _CHUNKED}),
+    "llama4 with attention scaled by place": (
+        "decoder",
+        "llama4_text",
+        {"floor_scale": 40, "attn_scale": 1.0, "attn_temperature_tuning": True, "no_rope_layers": [1, 0]},
+    ),
+    "deepseek_v4 with longer blocks": (
+        "decoder",
+        "deepseek_v4",
+        {
+            "index_topk": 1000,
+            "compress_rates": {"compressed_sparse_attention": 40, "heavily_compressed_attention": 48},
+        },
+    ),
     "llama with dynamic rope": ("decoder", "llama", {"rope_parameters": _DYNAMIC}),
     "llama with yarn": ("decoder", "llama", {"rope_parameters": _YARN}),
     "phi3 with longrope": ("decoder", "phi3", _LONG),

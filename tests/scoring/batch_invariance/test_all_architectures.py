@@ -64,6 +64,8 @@ USUALLY_RUN = (
     "gpt_neo with 64 positions",
     "llama with dynamic rope",
     "llama4 in chunks",
+    "llama4 with attention scaled by place",
+    "deepseek_v4 with longer blocks",
     "phi3 with longrope",
     "mistral with a window",
     "mixtral as decoder",

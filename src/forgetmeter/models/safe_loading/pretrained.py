@@ -333,7 +333,10 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
             cause = f"KeyError: {cause}"
         if _MERGING in cause:
             # It refers to a report that is not shown.
-            cause = "tensors that are merged on loading, such as those of experts, are missing or of unequal shapes"
+            cause = (
+                "tensors that are merged on loading, such as those of experts or the parts of packed weights, are "
+                "missing or of unequal shapes"
+            )
         if is_out_of_memory(error):
             problem = "model '{name}' needs more memory than is free ({cause})"
         elif is_about_own_code(error):

@@ -15,6 +15,7 @@ from forgetmeter.scoring.batch_invariance.limits import (
     UNKNOWN_LENGTH,
     Sharing,
     batch_independent_length,
+    length_before_blocks,
     shares_expert_capacity,
     unset_hashing,
     unverified_window,
@@ -82,7 +83,7 @@ def find_context_sharing(loaded: Loaded, forward: Forward, *, longest: int) -> S
     with torch.inference_mode(), activations_not_quantized(model):
         trials = _Trials(loaded, Trial(model, forward, padding=0), longest=longest)
         if trials.contexts_hold(longer_by=_LONGER_BY):
-            return Sharing()
+            return Sharing(0, length_before_blocks(model))
         return Sharing(0, 0) if trials.contexts_hold(longer_by=0) else Sharing(0, 0, 0)
 
 
@@ -108,7 +109,8 @@ class _Trials:
         found = self._plain(self._row, self._longest)
         if not self._is_exact:
             return found
-        branches = min(LONGEST_ROW, self._longest, self._window, found.lengths)
+        before_blocks = length_before_blocks(self._loaded.model)
+        branches = min(LONGEST_ROW, self._longest, self._window, found.lengths, before_blocks)
         if self._loaded.family == "decoder" and self._branches_hold(branches):
             return Sharing(branches, found.lengths, found.batch)
         return found

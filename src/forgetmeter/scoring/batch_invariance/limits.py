@@ -29,6 +29,8 @@ _WINDOWS = (
 )
 """Configuration keys for the number of tokens within which attention is full."""
 _OTHER_WINDOWS = re.compile(r"window(?!.*(layers|pattern))|chunk|block_size|block_length|index_topk|radius")
+_BY_PLACE = re.compile(r"compress_rat|floor_scale|scaling_n_floor")
+"""Keys for numbers of tokens that transformers counts from the beginning of a row (Llama 4, DeepSeek-V4)."""
 # Chunk sizes of feed-forward and state space layers; they do not affect results.
 _NO_WINDOWS = ("chunk_size", "mamba_chunk_size", "chunk_size_feed_forward")
 
@@ -99,6 +101,17 @@ def unverified_window(model: PreTrainedModel) -> int:
     return min((size for name in names for size in _sizes(settings[name])), default=UNKNOWN_LENGTH)
 
 
+def length_before_blocks(model: PreTrainedModel) -> int:
+    """Return the number of tokens up to which it does not matter where in its row a text begins.
+
+    Beyond it, the scale of a token's attention, or the block of tokens that it is compressed with, follows from its
+    place in the row, so that branches and padding at the left would change it.
+    """
+    settings = model.config.get_text_config().to_dict()
+    names = filter(_BY_PLACE.search, settings)
+    return min((size - 1 for name in names for size in _sizes(settings[name])), default=UNKNOWN_LENGTH)
+
+
 def batch_independent_length(model: PreTrainedModel) -> int:
     """Return the row length up to which positions do not depend on the rest of the batch.
 
@@ -134,10 +147,11 @@ def _by_layer(config: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - of transfo
     return [settings, *layers.values()] if isinstance(layers, dict) else []
 
 
-def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or one per layer
-    for size in value if isinstance(value, list | tuple) else (value,):
-        if type(size) is int and size > 1:
-            yield size
+def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or several
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,)
+    for size in values:
+        if type(size) in (int, float) and 1 < size < UNKNOWN_LENGTH:
+            yield int(size)
 
 
 def _counts_from_padding(model: PreTrainedModel) -> bool:
