@@ -20,6 +20,7 @@ import transformers
 from forgetmeter.errors import UserError
 from forgetmeter.models.files.model_files import TOKENIZER_FILES
 from forgetmeter.models.location import locate
+from forgetmeter.models.standard import standard_folder
 from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
 
 
@@ -299,3 +300,18 @@ def test_a_pipe_in_a_models_folder_is_not_waited_for(llama_folder: Path, tmp_pat
     folder = shutil.copytree(llama_folder, tmp_path / "piped")
     os.mkfifo(folder / "notes.json")
     assert locate(parse_model_reference(str(folder))).path == folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "generation_config.json", "model.safetensors.index.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(standard_folder("decoder"), tmp_path / "model")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(UserError, match=f"{name} is a pipe or a device, not a file; replace it"):
+        locate(parse_model_reference(str(folder)))
+
+
+def test_a_pipe_in_place_of_a_gguf_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.gguf")
+    with pytest.raises(UserError, match="model.gguf is a pipe or a device, not a file"):
+        locate(parse_model_reference(str(tmp_path / "model.gguf")))

@@ -130,6 +130,15 @@ def test_the_command_has_the_settings_that_matter(run, tmp_path) -> None:
     assert "--tasks plain --limit 200 --dtype bfloat16 --num-fewshot 2 --chat-template --out run" in text
 
 
+@pytest.mark.parametrize("name", ["./m```\n\n**all retained**", "./m```x", "./m\x1b[31m", "./m\u202e"])
+def test_a_name_cannot_end_the_block_of_the_command(tmp_path, name) -> None:
+    location = write_made_up_run(str(tmp_path / "run"), recipes=[ROUNDED], right=right, models=[name])
+    card = ModelCard.load(write_card(location, tmp_path / "README.md"))
+    assert "To measure it again" not in card.text
+    assert not {"\x1b", "\u202e"} & set(card.content)
+    assert "**all retained**" not in card.text
+
+
 def test_tasks_without_results_are_named(full_run, tmp_path) -> None:
     text = write_card(full_run, tmp_path / "README.md", recipe=QUANTIZED).read_text()
     assert "\nWithout results: lama/trex (failed).\n" in text

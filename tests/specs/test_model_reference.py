@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forgetmeter.errors import UserError
-from forgetmeter.specs.model_reference import ModelReference, parse_model_reference
+from forgetmeter.specs.model_reference import ModelReference, existing_path, parse_model_reference
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,8 @@ def test_white_space_in_the_name_of_answers_is_normalized() -> None:
 def test_other_forms_are_refused(text: str) -> None:
     with pytest.raises(UserError, match=r"org/name|package:MODULE"):
         parse_model_reference(text)
+
+
+@pytest.mark.parametrize("length", [300, 100_000])
+def test_a_recipe_longer_than_any_path_names_no_file(length: int) -> None:
+    assert existing_path("x" * length) is None

@@ -22,6 +22,7 @@ _UNWRITABLE = 1
 _UNFINISHED = 1
 _WRONG_REQUEST = 2
 _INTERRUPTED = 130
+_LONGEST_NAME = 60
 
 _GOES_ON = "interrupted: finished cells are stored; the same command continues from there"
 _INTERRUPTED_WORDS = {
@@ -183,6 +184,10 @@ def _say_other(error: Exception) -> int:
     """Report a usage error, a full disk or a lack of memory; raise any other error again, as it is a bug."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return _say_unwritable(error)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return _say(
+            f"'{str(error.filename)[:_LONGEST_NAME]}…' is too long for the name of a file or folder; shorten it"
+        )
     if is_out_of_memory(error):
         _say(
             f"out of memory ({one_line(error)}); what was stored before is complete; free memory and repeat the command"

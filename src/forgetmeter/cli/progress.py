@@ -103,7 +103,8 @@ class _Pace:
         self._to_do = list(to_score)
         self._tokens: Mapping[Cell, int] = {}
         self._work = 0.0
-        self._begin = time.monotonic()
+        # When the first cell started: starting workers and reading tasks come before.
+        self._begin: float | None = None
         # When the first batch was done, and how much it was: tokenizing and loading come before.
         self._first: tuple[float, float] | None = None
 
@@ -113,6 +114,7 @@ class _Pace:
 
     def start_cell(self, cell: Cell, items: int) -> None:
         self._first = self._first if self._started else None
+        self._begin = self._begin or time.monotonic()
         self._started[cell] = _Started(items, self._tokens.get(cell, 1), time.monotonic())
 
     def advance(self, cell: Cell, share: float) -> None:
@@ -153,7 +155,7 @@ class _Pace:
 
     def left(self) -> str:
         whole, done = sum(self._tokens.values()) or len(self._to_do), self._work + self._under_way
-        since, before = self._begin, 0.0
+        since, before = self._begin or time.monotonic(), 0.0
         if not self._work and self._first is not None:
             # The first cell's share of preparation says nothing about the rest.
             since, before = self._first

@@ -215,6 +215,7 @@ def locate(reference: ModelReference) -> Location:
         path = Path(os.path.expanduser(reference.place))  # noqa: PTH111 - Path's raises for an unknown user
         if not path.exists():
             raise MissingModelError(f"model '{reference}': the {_noun(reference)} does not exist; allowed: {FORMS}")
+    _refuse_pipes(path, reference)
     _refuse_pointers(path, reference)
     location = Location(reference, path, _base_of(reference, path))
     if location.base is not None:
@@ -413,6 +414,15 @@ def _check_shards(location: Location, shards: list[Path]) -> None:
         raise UserError(
             f"model '{reference}': its safetensors are truncated or damaged ({error}); fetch them again"
         ) from None
+
+
+def _refuse_pipes(path: Path, reference: ModelReference) -> None:
+    """Refuse pipes and devices in place of files that libraries would read, and wait for."""
+    kinds = (*_PARTS, "generation_config.json")
+    files = [path] if not path.is_dir() else sorted({file for kind in kinds for file in path.glob(kind)})
+    for file in files:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise UserError(f"model '{reference}': {file.name} is a pipe or a device, not a file; replace it")
 
 
 def _refuse_pointers(path: Path, reference: ModelReference) -> None:

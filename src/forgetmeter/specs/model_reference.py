@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -137,6 +138,7 @@ def engine_of(reference: ModelReference) -> tuple[str, dict[str, str]]:
 def existing_path(text: str) -> str | None:
     """Return advice for a reference that names a file or folder on this machine without saying so, or ``None``."""
     path = Path(text)
-    if not text or not path.exists():
+    # A recipe may be longer than any path, of which Path.exists makes an error.
+    if not text or not os.path.exists(path):  # noqa: PTH110
         return None
     return f"{shlex.quote(f'./{path}')}, if you mean the {'folder' if path.is_dir() else 'file'} of that name"

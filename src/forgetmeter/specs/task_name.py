@@ -50,7 +50,7 @@ class TaskOption:
         if self.kind == "number" and not (_NUMBER.match(value) or value == self.default):
             return f"must be a positive integer, not '{value}'"
         if self.kind == "path" and (not value.strip() or _NO_PATH.search(value)):
-            return f"must be a path without colons, not '{value}'"
+            return f"must be a path without colons and control characters, not '{value}'"
         if self.kind == "list" and not all(map(_LISTED.match, value.split("+"))):
             return f"must be a list of names joined by +, such as {self.example}, not '{value}'"
         return None

@@ -188,6 +188,15 @@ def test_a_whole_file_passes_and_any_truncation_is_refused(tmp_path: Path) -> No
             whole(path, "./model.gguf")
 
 
+@pytest.mark.timeout(60)
+def test_lists_nested_deeper_than_python_follows_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    nested = struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 100_000
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"a" + nested + bytes(32))
+    with each_read_once(), pytest.raises(UserError, match="the GGUF file is truncated or damaged"):
+        whole(path, "./model.gguf")
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", ["kv pairs", "tensors", "key", "string", "array", "array of strings", "nested array"])
 def test_lengths_beyond_the_file_are_refused_at_once(tmp_path: Path, kind: str) -> None:

@@ -43,7 +43,7 @@ def whole(path: Path, name: str) -> GGUFReader:
         reader = gguf.GGUFReader(path)
         end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
         problem = "" if 0 < end <= path.stat().st_size else "its tensors extend beyond the end of the file"
-    except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError) as error:
+    except (ValueError, IndexError, KeyError, OSError, struct.error, UnicodeDecodeError, RecursionError) as error:
         problem = str(error)
     if problem:
         raise UserError(f"model '{name}': the GGUF file is truncated or damaged ({problem}); fetch it again")

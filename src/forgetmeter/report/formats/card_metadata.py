@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import CardData, EvalResult, ModelCardData
 
+from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.probes.declaration import Metric
 from forgetmeter.probes.registry import metrics_of
 from forgetmeter.report.words.public_names import public_task, short_name
@@ -57,7 +58,7 @@ def card_title(model: str, recipe: str) -> str:
     """Return a name for a variant: that of the candidate, or of the model with the recipe."""
     parsed = parse_recipe(recipe)
     steps = "+".join(map(str, parsed.steps))
-    name = short_name(parse_model_reference(candidate_of(recipe) or model).place)
+    name = visible_line(short_name(parse_model_reference(candidate_of(recipe) or model).place))
     return f"{name} ({steps})" if steps else name
 
 

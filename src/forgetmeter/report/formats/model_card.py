@@ -232,8 +232,12 @@ def _command(results: Results, model: str, recipe: str, cells: Sequence[CellSumm
         return
     tasks = ",".join(dict.fromkeys(map(public_task, results.run.study.tasks)))
     options = ["--tasks", tasks, *_settings(results, cells), "--out", "run"]
+    command = shlex.join(["forgetmeter", *what, *options])
+    if "```" in command or visible_line(command) != command:
+        # It would end the block, or read differently from what it is.
+        return
     yield f"To measure it again{', on all items' if any(cell.margin is not None for cell in cells) else ''}:"
-    yield f"```bash\n{shlex.join(['forgetmeter', *what, *options])}\n```"
+    yield f"```bash\n{command}\n```"
 
 
 def _settings(results: Results, cells: Sequence[CellSummary]) -> Iterator[str]:
