@@ -75,7 +75,7 @@ class ClaimTest:
 
     def _on_task(self, evidence: Evidence) -> Effect | str:
         if not self.needs_knowledge:
-            return self.effect_on(evidence)
+            return evidence.unusable or self.effect_on(evidence)
         if not evidence.answers.known.any():
             return evidence.problem
         # Missing recipes are reported first, as they are the same for all tasks.

@@ -73,15 +73,22 @@ class Evidence:
         return retained_draws(self.answers, seed=self.seed)
 
     @cached_property
+    def unusable(self) -> str:
+        """Why nothing can be tested; empty if something can."""
+        if self.repeats is not None:
+            return f"it repeats questions of {self.repeats}, which would count twice"
+        if any(cell.stopped_at_margin for cell in self.cells.values()):
+            return "variants stopped early (--margin), so drops are known to be above or below it, but not their sizes"
+        return ""
+
+    @cached_property
     def problem(self) -> str:
         """Why retained shares cannot be tested; empty if they can."""
         baseline = self.cells.get(BASELINE)
-        if self.repeats is not None:
-            return f"it repeats questions of {self.repeats}, which would count twice"
+        if self.unusable:
+            return self.unusable
         if baseline is None or self.answers.baseline is None:
             return "the baseline has no outcomes"
-        if any(cell.stopped_at_margin for cell in self.cells.values()):
-            return "variants stopped early (--margin), so drops are known to be above or below it, but not their sizes"
         known = int(self.answers.known.sum())
         if known < FEWEST_KNOWN:
             return (
