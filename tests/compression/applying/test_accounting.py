@@ -5,9 +5,12 @@ Covers ``records.variant``.
 
 import pytest
 import torch
+from scoring.batch_invariance.configurations import CONFIGURATIONS
 
 import forgetmeter
+from forgetmeter.compression.applying.accounting import count_baseline
 from forgetmeter.compression.applying.compressor import Compressor
+from forgetmeter.models.roles.weight_map import weight_map
 from forgetmeter.records.variant import RoleCount
 from forgetmeter.specs.recipe import parse_recipe
 
@@ -207,3 +210,13 @@ def test_sizes_are_those_of_the_checkpoint_in_whatever_dtype_the_model_computes(
 def test_a_cast_to_the_dtype_of_computation_halves_a_float32_checkpoint():
     found = reached(forgetmeter.load("standard:decoder", dtype="bfloat16"), "cast:overall:dtype=bfloat16")
     assert found.quantized_bytes == reached(forgetmeter.load("standard:decoder"), "cast:overall").quantized_bytes
+
+
+def test_tables_that_are_not_saved_do_not_count_in_the_size() -> None:
+    """Marian computes its positions again; its size would be larger than its files."""
+    model = CONFIGURATIONS["marian as encoder-decoder"].model()
+    unsaved = sum(model.state_dict()[name].nbytes for name in model._keys_to_ignore_on_save)
+    whole = sum(
+        tensor.nbytes for tensor in {id(each): each for each in model.state_dict(keep_vars=True).values()}.values()
+    )
+    assert count_baseline(model, weight_map(model)).total_bytes == whole - unsaved

@@ -39,7 +39,9 @@ def count_baseline(
     """Count the zeros and bytes of an uncompressed model; ``stored`` is ``Loaded.weight_bytes``."""
     matrices, stored = tuple(matrices), stored or {}
     parameters = {matrix: model.get_parameter(matrix.parameter) for matrix in matrices}
-    tensors = model.state_dict(keep_vars=True)
+    # Tables of positions, as in Marian, which are computed again on loading.
+    unsaved = model._keys_to_ignore_on_save or ()
+    tensors = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name not in unsaved}
     # If several names share a tensor, such as a head and its embedding, it is stored under one of them.
     widths = {id(tensors[name]): width for name, width in stored.items() if name in tensors}
     by_id = {id(tensor): tensor for tensor in tensors.values()}
