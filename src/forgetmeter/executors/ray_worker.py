@@ -173,34 +173,22 @@ def run_share(desk: Any, start: WorkerStart, sent: Sequence[Any]) -> None:  # no
 class _Mail:
     """Takes cells from a desk, and sends it reports; those that follow each other quickly are sent together.
 
-    Each call waits for the one before it: Ray may run the calls to an asynchronous actor in another order.
+    Each call waits for its answer: Ray may run two calls to an asynchronous actor in another order.
     """
 
     def __init__(self, desk: Any, worker: int) -> None:  # noqa: ANN401
         self._desk, self._worker = desk, worker
         self._told: list[Told] = []
         self._sent = 0.0
-        self._last: Any = None
 
     def tell(self, name: str, given: Sequence[Any], named: Mapping[str, Any]) -> None:
         self._told.append((name, given, named))
         if monotonic() >= self._sent + _PAUSE:
-            self._wait()
-            self._last = self._desk.tell.remote(self._worker, self._collected())
+            ray.get(self._desk.tell.remote(self._worker, self._collected()))
 
     def taken(self) -> Iterator[CellUnit]:
-        while (unit := self._next()).cells:
+        while (unit := ray.get(self._desk.take.remote(self._worker, self._collected()))).cells:
             yield unit
-
-    def _next(self) -> CellUnit:
-        self._wait()
-        unit: CellUnit = ray.get(self._desk.take.remote(self._worker, self._collected()))
-        return unit
-
-    def _wait(self) -> None:
-        if self._last is not None:
-            ray.get(self._last)
-            self._last = None
 
     def _collected(self) -> list[Told]:
         told, self._told, self._sent = self._told, [], monotonic()

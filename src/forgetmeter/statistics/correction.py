@@ -6,6 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from forgetmeter.statistics.paired import CONFIDENCE
+
+
+def joint_confidence(checks: int) -> float:
+    """Return the confidence of each of several intervals that hold together at ``CONFIDENCE`` (Bonferroni)."""
+    return 1 - (1 - CONFIDENCE) / max(checks, 1)
+
 
 def holm_corrected(p_values: Sequence[float | None]) -> list[float | None]:
     """Return p-values corrected by Holm's method; ``None``, for no test, stays ``None``.

@@ -10,6 +10,7 @@ import numpy as np
 
 from forgetmeter.records.stop_rule import StopRule
 from forgetmeter.statistics.anytime import Drawn, anytime_interval
+from forgetmeter.statistics.correction import joint_confidence
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate
 from forgetmeter.statistics.resampling import hull
 
@@ -60,8 +61,8 @@ def rule_met(
     if drop.high <= rule.margin:
         return replace(rule, checks=0)
     if drop.low > rule.margin:
-        corrected = 1 - (1 - CONFIDENCE) / max(rule.checks, 1)
-        wide = known_drop(units, before, after, asked=asked, aim=rule.precision, confidence=corrected)
+        confidence = joint_confidence(rule.checks)
+        wide = known_drop(units, before, after, asked=asked, aim=rule.precision, confidence=confidence)
         return rule if wide.low > rule.margin else None
     return None
 

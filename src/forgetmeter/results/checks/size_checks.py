@@ -90,11 +90,7 @@ def _of_recipe(reached: Reached, recipe: Recipe, study: StudyRecord) -> dict[str
         )
     elif not recipe.steps:
         # Both are the bytes of a candidate's files, or of its tensors if they are numbers in floating point.
-        is_plain = (
-            str(recipe.candidate) not in study.sources
-            and recipe.candidate is not None
-            and recipe.candidate.source != "engine"
-        )
+        is_plain = str(recipe.candidate) not in study.sources
         wrong["sizes are not those of one model"] = reached.smallest_bytes != reached.quantized_bytes or (
             is_plain and reached.quantized_bytes < reached.dense_bytes
         )

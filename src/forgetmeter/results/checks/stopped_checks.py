@@ -8,7 +8,7 @@ from itertools import accumulate
 from forgetmeter.basics.plural import counted
 from forgetmeter.runs.stored import StoredCell
 from forgetmeter.statistics.asking_order import unit_keys, units_in_order
-from forgetmeter.statistics.paired import CONFIDENCE
+from forgetmeter.statistics.correction import joint_confidence
 from forgetmeter.statistics.stopping_rule import known_drop, parts_of
 
 _ROUNDING = 1e-6
@@ -53,7 +53,7 @@ def stopped_problems(
             yield f"it states a margin of {cell.margin:g} and a precision of {cell.precision:g}, which must be equal"
             return
         if checks := cell.checks:
-            confidence = 1 - (1 - CONFIDENCE) / max(checks, 1)
+            confidence = joint_confidence(checks)
             drop = known_drop(units, before, after, asked=part, aim=cell.precision, confidence=confidence)
         is_certain = drop.low * (1 + _ROUNDING) > cell.margin if checks else drop.high / (1 + _ROUNDING) <= cell.margin
         if checks < 0 or not is_certain:

@@ -20,6 +20,7 @@ from forgetmeter.results.summary import Summary
 from forgetmeter.runs.content.answers import Answers
 from forgetmeter.runs.run import Run
 from forgetmeter.specs.recipe import BASELINE
+from forgetmeter.statistics.correction import joint_confidence
 from forgetmeter.statistics.guessing import ChanceTest
 from forgetmeter.statistics.paired import CONFIDENCE, Estimate, mean_of
 from forgetmeter.statistics.resampling import hull
@@ -43,7 +44,7 @@ class Measuring:
 
     def __init__(self, run: Run, summary: Summary, *, checks: int) -> None:
         self._run, self.summary = run, summary
-        self._confidences = (CONFIDENCE, 1 - (1 - CONFIDENCE) / max(checks, 1))
+        self._confidences = (CONFIDENCE, joint_confidence(checks))
         self._answers = {(each.model, each.task): each for each in run.answers}
         self._cells = {(each.model, each.recipe, each.task): each for each in summary.cells}
         self._failed = {(each.model, each.recipe, each.task): each.error for each in run.failures}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,9 +96,7 @@ def unverified_window(model: PreTrainedModel) -> int:
     These are sizes of blocks, chunks and windows, and indices that select tokens by position, under keys not known
     here. Longer rows are read alone.
     """
-    settings = model.config.get_text_config().to_dict()
-    names = (name for name in settings if _OTHER_WINDOWS.search(name) and name not in (*_WINDOWS, *_NO_WINDOWS))
-    return min((size for name in names for size in _sizes(settings[name])), default=UNKNOWN_LENGTH)
+    return min(_named_sizes(model, _OTHER_WINDOWS, without=(*_WINDOWS, *_NO_WINDOWS)), default=UNKNOWN_LENGTH)
 
 
 def length_before_blocks(model: PreTrainedModel) -> int:
@@ -107,9 +105,7 @@ def length_before_blocks(model: PreTrainedModel) -> int:
     Beyond it, the scale of a token's attention, or the block of tokens that it is compressed with, follows from its
     place in the row, so that branches and padding at the left would change it.
     """
-    settings = model.config.get_text_config().to_dict()
-    names = filter(_BY_PLACE.search, settings)
-    return min((size - 1 for name in names for size in _sizes(settings[name])), default=UNKNOWN_LENGTH)
+    return min((size - 1 for size in _named_sizes(model, _BY_PLACE)), default=UNKNOWN_LENGTH)
 
 
 def batch_independent_length(model: PreTrainedModel) -> int:
@@ -145,6 +141,13 @@ def _by_layer(config: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - of transfo
     settings = config.to_dict()
     layers = settings.get("per_layer_config")
     return [settings, *layers.values()] if isinstance(layers, dict) else []
+
+
+def _named_sizes(model: PreTrainedModel, names: re.Pattern[str], *, without: Collection[str] = ()) -> Iterator[int]:
+    """Yield the sizes in a configuration whose names match."""
+    for name, value in model.config.get_text_config().to_dict().items():
+        if names.search(name) and name not in without:
+            yield from _sizes(value)
 
 
 def _sizes(value: Any) -> Iterator[int]:  # noqa: ANN401 - one number, or several
