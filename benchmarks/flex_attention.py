@@ -54,7 +54,7 @@ def main() -> None:
             print(f"| {task} | {_compared(visible, loaded.model.config, getattr(torch, options.dtype), compiled)} |")
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def _compared(visible: Tensor, config: PreTrainedConfig, dtype: torch.dtype, compiled: Callable[..., Tensor]) -> str:
     """Return the cells of a row: a batch's shape, and the milliseconds of both ways."""
     rows, _, length, _ = visible.shape

@@ -175,8 +175,8 @@ def by_relation(runs: int) -> None:
                 columns[quantity]["any"] += "FAIL" in said
         cells = []
         for quantity, limit in losses(setting).items():
-            said, total = columns[quantity], runs // 5
-            cells += [f"{limit:.1%}", f"{said['PASS'] / total / number:.1%}", f"{said['any'] / total:.1%}"]
+            found, total = columns[quantity], runs // 5
+            cells += [f"{limit:.1%}", f"{found['PASS'] / total / number:.1%}", f"{found['any'] / total:.1%}"]
         known = setting.items // number * setting.knows
         print(f"| {number} | {known:.0f} | {' | '.join(cells)} |", flush=True)
 

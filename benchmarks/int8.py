@@ -19,7 +19,7 @@ from forgetmeter.compression.forms.int8_weight import DynamicInt8Linear, quantiz
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.loading import load
 from forgetmeter.probes.loading import load_task
-from forgetmeter.records.item import ClozeAnswer, Item
+from forgetmeter.records.item import ClozeAnswer, Item, RequestScores
 from forgetmeter.scoring.batch_invariance.limits import Sharing
 from forgetmeter.scoring.engine import Engine
 from forgetmeter.specs.recipe import parse_recipe
@@ -66,7 +66,7 @@ def scored(engine: Engine, items: Sequence[Item]) -> tuple[float, torch.Tensor]:
     found = [
         answer.candidates if isinstance(answer, ClozeAnswer) else [score.loglikelihood for score in answer]
         for answer in answers
-        if answer is not None
+        if isinstance(answer, (ClozeAnswer, RequestScores))
     ]
     return seconds, torch.tensor([number for numbers in found for number in numbers], dtype=torch.float64)
 

@@ -115,7 +115,7 @@ def least_work(path: Path, target: Path) -> None:
     """Dequantize each tensor with gguf, and write it."""
     with target.open("wb") as stream:
         for tensor in GGUFReader(path).tensors:
-            stream.write(memoryview(np.ascontiguousarray(dequantize(tensor.data, tensor.tensor_type))).cast("B"))
+            np.ascontiguousarray(dequantize(tensor.data, tensor.tensor_type)).tofile(stream)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ FEW, MANY = 100, 1_100
 def measured(folder: Path, cells: int, options: dict[str, Any]) -> tuple[float, float]:
     """Return the seconds of a run, and those of its computation, summed over workers."""
     levels = (f"{0.9 * (place + 1) / cells:.5f}" for place in range(cells - 1))
-    study = {
+    study: dict[str, Any] = {
         "models": ["standard:decoder"],
         "recipes": [f"l1_unstructured:attention:{level}" for level in levels],
         "tasks": ["facts:templates=0:relations=country_capital"],

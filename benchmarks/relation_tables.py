@@ -15,9 +15,8 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import pyarrow.parquet as pq
 
-from forgetmeter.results.results import open_run
+from forgetmeter.results.results import Results, open_run
 from forgetmeter.runs.layout import items_path
-from forgetmeter.runs.run import Run
 
 MACRO = "_macro"
 FIRST = ("metric.p_at_1", "metric.p_at_5", "metric.mrr")
@@ -40,14 +39,14 @@ def main() -> None:
             sys.stdout.write(markdown(relations_table(run, task, recipes)))
 
 
-def metrics_table(run: Run, task: str) -> pd.DataFrame:
+def metrics_table(run: Results, task: str) -> pd.DataFrame:
     """One row per recipe: each aggregated metric in percent, micro (over items) and macro (over relations)."""
     cells = run.cells[run.cells["task"] == task].set_index("recipe")
     names = [name for name in cells.columns if name.startswith("metric.") and cells[name].notna().any()]
     plain = sorted(name for name in names if not name.endswith(MACRO))
     plain.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     ordered = [each for name in plain for each in (name, f"{name}{MACRO}") if each in names]
-    table = (cells[ordered] * 100).round(1)
+    table: pd.DataFrame = (cells[ordered] * 100).round(1)
     table.columns = pd.Index([heading(name) for name in ordered])
     return table
 
@@ -59,7 +58,7 @@ def heading(name: str) -> str:
     return f"{text} macro" if plain.endswith(MACRO) else text
 
 
-def relations_table(run: Run, task: str, recipes: Sequence[str] | None) -> pd.DataFrame:
+def relations_table(run: Results, task: str, recipes: Sequence[str] | None) -> pd.DataFrame:
     """One row per recipe, one column per relation (its number of items below its name): accuracy in percent."""
     outcomes = run.read_outcomes(["item_id", "correct"])
     outcomes = outcomes[outcomes["task"] == task]
@@ -68,7 +67,7 @@ def relations_table(run: Run, task: str, recipes: Sequence[str] | None) -> pd.Da
     wanted = [each for each in dict.fromkeys(outcomes["recipe"]) if recipes is None or each in recipes]
     found = outcomes.pivot_table(index="recipe", columns="relation", values="correct", aggfunc="mean", sort=False)
     counts = outcomes[outcomes["recipe"] == wanted[0]].groupby("relation", sort=False).size()
-    table = (found.loc[wanted] * 100).round(1)
+    table: pd.DataFrame = (found.loc[wanted] * 100).round(1)
     table.columns = pd.Index([f"{name} ({counts[name]})" for name in table.columns])
     # Few recipes and many relations read better the other way round.
     return table if len(wanted) > len(table.columns) else table.T

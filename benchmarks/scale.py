@@ -88,8 +88,7 @@ class _Simulation:
             drawn, variant = dice.choice(setting.times), Variant(str(place), model, recipe)
             self._seconds |= {Cell(variant, task): drawn[task] for task in tasks}
         items = {name: SimpleNamespace(items=[SimpleNamespace(asks=None)] * setting.items[name]) for name in tasks}
-        evaluation = SimpleNamespace(precision=None)
-        work: Any = SimpleNamespace(cells=list(self._seconds), tasks=items, evaluation=evaluation)
+        work: Any = SimpleNamespace(cells=list(self._seconds), tasks=items, stop=None)
         self._units = HandingOut(work, workers)
         self._order = count()
         # When, a tie-break, when the worker will be lost, what it has taken last, and the cells left if it is lost now.
@@ -109,7 +108,7 @@ class _Simulation:
                 self._wake(now)
                 continue
             if taken is not None and taken.share is not None:
-                self._units.told(SHARE_READ, (taken, Read()))
+                self._units.note_report(SHARE_READ, (taken, Read()))
                 self._wake(now)
             unit = self._units.next(())
             if unit is None:

@@ -33,7 +33,7 @@ for _ in range({_PASSES}):
 print()
 """
 _WORK = "while True: sum(range(100_000))"
-_SETTINGS = (
+_SETTINGS: tuple[tuple[int, dict[str, str]], ...] = (
     (2, {"OMP_WAIT_POLICY": "ACTIVE"}),
     (2, {}),
     (2, {"OMP_WAIT_POLICY": "PASSIVE"}),

@@ -142,7 +142,7 @@ def _methods(loaded: Loaded) -> str:
     return f"not {', '.join(refused)}" if refused else "all"
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def _run(loaded: Loaded) -> None:
     ids = torch.tensor([[7, 9, 17, 33, 4, 20, 8]])
     more = {"decoder_input_ids": ids[:, :4]} if loaded.family == "encoder-decoder" else {}

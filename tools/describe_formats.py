@@ -110,7 +110,7 @@ def _named(specimen: Specimen) -> tuple[str, str, str]:
     return specimen.format, specimen.variant or "—", specimen.makers
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def _difference(found: PreTrainedModel, plain: PreTrainedModel) -> str:
     tokens = torch.randint(2, 250, (2, 20), generator=torch.Generator().manual_seed(0))
     difference = float((found(tokens).logits - plain(tokens).logits).abs().max())

@@ -51,7 +51,7 @@ def main() -> int:
             print(f"{relation.id}: '{subject}' is excluded by hand, but no longer exists")
     print("reading the data packages, which takes some 20 seconds", file=sys.stderr)
     content = made()
-    empty = {"sources": [], "relations": [], "facts": []}
+    empty: dict[str, list[dict[str, Any]]] = {"sources": [], "relations": [], "facts": []}
     changes = list(differences(recorded or empty, content))
     print("\n".join(changes) or f"'{arguments.file.name}' is what the installed packages give")
     if arguments.write:

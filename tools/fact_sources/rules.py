@@ -51,7 +51,7 @@ def folded(text: str) -> str:
 def _unambiguous(facts: Iterable[Fact]) -> list[Fact]:
     """Return the facts whose subject has a single object."""
     objects = defaultdict(set)
-    first = {}
+    first: dict[str, Fact] = {}
     for fact in facts:
         objects[fact.subject].add(fact.object)
         first.setdefault(fact.subject, fact)

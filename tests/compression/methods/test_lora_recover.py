@@ -185,7 +185,7 @@ def test_integers_can_follow() -> None:
         (f"{HALF}+lora_recover:overall:rank=0", "invalid option rank=0"),
         (
             "dynamic_int8:attention+lora_recover:feed_forward",
-            "trains the model, and the kernels of 'dynamic_int8:attention' have no gradients: put it first",
+            "trains the model, and the kernels of 'dynamic_int8:attention' have no gradients: put it before that one",
         ),
         ("smoothquant:attention+lora_recover:feed_forward", "kernels of 'smoothquant:attention' have no gradients"),
         (f"{HALF}+lora_recover:overall:0.5", "takes no level"),

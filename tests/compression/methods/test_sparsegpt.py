@@ -125,7 +125,7 @@ def test_weights_that_are_not_finite_are_refused() -> None:
         ("sparsegpt:overall:0.5:m=4:block_size=6", "block_size=6 is not a multiple of m=4; choose one that is"),
         (
             "round_to_nearest:overall:4+sparsegpt:overall:0.5",
-            "quantized weights can only be pruned: put this step first",
+            "quantized weights can only be pruned: put this step before 'round_to_nearest:overall:4'",
         ),
     ],
 )

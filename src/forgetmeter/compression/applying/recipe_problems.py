@@ -259,7 +259,7 @@ def _order_problems(selections: Iterable[tuple[Step, Sequence[Matrix]]]) -> Iter
         if declaration.follows_others and not number:
             yield f"step '{step}' undoes the damage of earlier steps, and there are none: put it after another step"
         if declaration.needs_gradients and kernels:
-            yield f"step '{step}' trains the model, and the kernels of '{kernels[0]}' have no gradients: put it first"
+            yield f"step '{step}' trains the model, and the kernels of '{kernels[0]}' have no gradients: put it before that one"
         kernels += [step] if declaration.needs_kernel else []
         if effect != "zeroes":
             yield from _quantized_before(step, selected, quantized)
@@ -271,7 +271,7 @@ def _quantized_before(step: Step, selected: Sequence[Matrix], quantized: Mapping
     first = next((matrix for matrix in selected if matrix in quantized), None)
     if first is not None:
         is_second = load_method(step.method).declaration.effect == "quantizes"
-        instead = "remove one of the two" if is_second else "put this step first"
+        instead = "remove one of the two" if is_second else f"put this step before '{quantized[first]}'"
         yield (
             f"step '{step}' comes after '{quantized[first]}', which already quantizes {first}; quantized weights can "
             f"only be pruned: {instead}, or choose scopes that do not overlap"
