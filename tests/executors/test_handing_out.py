@@ -32,7 +32,7 @@ class Units(HandingOut):
         return unit if unit is None else unit.cells
 
     def put_back_cells(self, cells: list[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
-        return self.put_back(CellUnit(cells), cells, hopeless=hopeless)
+        return self.put_back(CellUnit(cells), cells, hopeless=hopeless)[0]
 
 
 def handing_out(given: list[Cell], *, workers: int = 1, precision: float | None = None, items: int = 1) -> Units:
@@ -101,6 +101,22 @@ def test_if_three_workers_are_lost_in_a_row_without_a_cell_all_are_given_up() ->
     assert len(units) == 0
 
 
+def test_workers_that_are_lost_while_they_start_do_not_end_the_work_of_others() -> None:
+    given = cells()
+    units = handing_out(given, workers=2)
+    for lost in range(1, 5):
+        assert units.put_back(CellUnit(()), [], others=1) == ([], [])
+        assert units.start_in_vain == (lost >= 3)
+    assert units.cells_of_next(()) == given[:2]
+    assert not units.start_in_vain
+    # Of a lost worker's cells, the one whose failure was reported is not tried again.
+    units.note_report("cell_failed", given[:1])
+    assert units.put_back(CellUnit(given[:2]), given[:2], others=1) == ([], given[1:2])
+    for _ in range(2):
+        units.put_back(CellUnit(()), [], others=1)
+    assert units.put_back(CellUnit(()), [], others=0) == (given[1:], [])
+
+
 def test_at_the_end_cells_are_split_by_batches() -> None:
     given = cells()[:2]
     units = handing_out(given, workers=4, items=1000)
@@ -131,16 +147,16 @@ def test_a_lost_share_is_read_again_and_a_known_one_is_not() -> None:
     units = handing_out(given, workers=1, items=1000)
     first, second = two_shares(units)
     units.note_report(SHARE_READ, (first, Read()))
-    assert units.put_back(first, given) == []
+    assert units.put_back(first, given)[0] == []
     assert units.next(()) is None
-    assert units.put_back(second, given) == []
+    assert units.put_back(second, given)[0] == []
     assert units.next(()) == second
     units.note_report(SHARE_READ, (second, Read()))
-    assert units.put_back(second, given) == []
+    assert units.put_back(second, given)[0] == []
     whole = units.next(())
     assert whole == CellUnit(given, None, Read())
     # Nothing is split twice, although nothing was read.
-    assert units.put_back(whole, given) == []
+    assert units.put_back(whole, given)[0] == []
     assert [units.next(()), units.next(())] == [whole, None]
 
 
@@ -151,7 +167,7 @@ def test_a_cell_of_which_a_share_fails_is_given_up() -> None:
     assert not units.note_report("cell_failed", given)
     assert units.next(()) is None
     units.note_report(SHARE_READ, (second, Read()))
-    assert units.put_back(first, given) == []
+    assert units.put_back(first, given)[0] == []
     assert units.next(()) is None
 
 

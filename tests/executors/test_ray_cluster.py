@@ -218,7 +218,7 @@ def test_cells_of_a_lost_worker_are_taken_until_they_are_put_back() -> None:
         assert await desk.taken(1) == given
         news = await desk.news()
         assert (list(news.told), news.is_done) == ([("stage", ("loading",), {})], False)
-        assert await desk.put_back(1, given[1:], hopeless=None) == ([], 1)
+        assert await desk.put_back(1, given[1:], hopeless=None, others=0) == ([], given[1:], 1)
         assert await desk.take(2, []) == CellUnit(given[1:])
         assert await desk.take(2, [("cell_finished", (given[1],), {})]) == CellUnit(())
         assert (await desk.news()).is_done

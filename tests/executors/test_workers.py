@@ -177,6 +177,11 @@ def test_a_cell_whose_processes_die_again_and_again_fails(study: dict[str, Any])
         "--workers, each has more memory)"
     }
     assert len(progress.failed) == len(finished.failures) < 5
+    # A failure of an earlier run is not taken for one of this run.
+    again = Signalling(signal.SIGKILL)
+    finished = run(study | {"tasks": ["divergence"]}, executor=WorkersExecutor(1), progress=again)
+    assert (finished.failures, again.failed) == ((), [])
+    assert any(stage.startswith("a worker has ended (exit code -9); ") for stage in again.stages)
     assert run(study).failures == ()
 
 

@@ -77,11 +77,11 @@ class Work:
     def unstored(self, cells: Sequence[Cell]) -> list[Cell]:
         """Return those of some cells that have neither outcomes nor a failure."""
         failed = {(each.variant, each.task) for each in self.store.failures()} if cells else set()
-        return [
-            cell
-            for cell in cells
-            if not self.store.is_done(cell, stop=self.stop) and (cell.variant.id, cell.task) not in failed
-        ]
+        return [cell for cell in self.undone(cells) if (cell.variant.id, cell.task) not in failed]
+
+    def undone(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Return those of some cells that have no outcomes; they may have failed, now or in an earlier run."""
+        return [cell for cell in cells if not self.store.is_done(cell, stop=self.stop)]
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class HandingOut:
     def __init__(self, work: Work, workers: int) -> None:
         self._attempts: dict[tuple[Cell, object], int] = {}
         self._lost_at_start = 0
+        self._failed: set[Cell] = set()
         self._may_stop = work.stop is not None
         self._workers = workers
         self._read: dict[Cell, dict[int, Read]] = {}
@@ -138,6 +139,7 @@ class HandingOut:
         if name == SHARE_READ:
             self._note_share(*given)
         elif name == "cell_failed":
+            self._failed.add(given[0])
             self._forget_shares([given[0]])
         return name == SHARE_READ
 
@@ -159,33 +161,49 @@ class HandingOut:
         for cell in cells:
             self._read.pop(cell, None)
 
-    def put_back(self, unit: CellUnit, cells: Sequence[Cell], *, hopeless: Cell | None = None) -> list[Cell]:
-        """Put a lost worker's cells at the front, one by one, and return those that are not tried again.
+    @property
+    def start_in_vain(self) -> bool:
+        """Whether so many workers in a row were lost while they started that another one would most likely be, too."""
+        return self._lost_at_start >= _MOST_ATTEMPTS
+
+    def put_back(
+        self, unit: CellUnit, cells: Sequence[Cell], *, hopeless: Cell | None = None, others: int = 0
+    ) -> tuple[list[Cell], list[Cell]]:
+        """Put a lost worker's cells at the front, one by one.
+
+        If workers are lost again and again while they start, and no other is left, all cells are given up.
 
         Args:
             unit: The unit that the worker has taken.
-            cells: The cells of the unit that are not stored, in order; the worker was lost while it ran the first one.
-                If there are none, it may have been lost while it started.
+            cells: The cells of the unit that have no outcomes, in order; those whose failure was reported are left out,
+                and the worker was lost while it ran the first of the others. If there are none, it may have been lost
+                while it started.
             hopeless: The cell that would fail the same way again, if there is one.
+            others: Number of other workers.
+
+        Returns:
+            The cells that are given up, and those of the unit that are tried again.
         """
+        cells = [cell for cell in cells if cell not in self._failed]
         if unit.share is not None:
             known = self._read.get(unit.cells[0])
             if known is None or unit.share[0] in known:
                 # Others have given the cell up, or the worker was lost after it had reported the share.
-                return []
+                return [], []
         self._lost_at_start += not cells
-        if self._lost_at_start == _MOST_ATTEMPTS:
+        if self.start_in_vain and not others:
             given_up, self._pending = list(self.cells), []
-            return given_up
+            return given_up, []
         given_up = [cell for cell in cells if cell == hopeless]
         for cell in () if given_up else cells:
             key = cell, unit.share
             self._attempts[key] = self._attempts.get(key, 0) + 1
             if self._attempts[key] == _MOST_ATTEMPTS:
                 given_up.append(cell)
-        self._pending[:0] = [replace(unit, cells=[cell]) for cell in cells if cell not in given_up]
+        again = [cell for cell in cells if cell not in given_up]
+        self._pending[:0] = [replace(unit, cells=[cell]) for cell in again]
         self._forget_shares(given_up)
-        return given_up
+        return given_up, again
 
 
 def _most_shares(task: Task) -> int:

@@ -223,13 +223,15 @@ class _Workers:
 
     def _retry(self, worker: int, why: str) -> None:
         hopeless = self._overdue.get(worker)
-        cells = self._work.unstored(ray.get(self._desk.taken.remote(worker)))
-        given_up, units = ray.get(self._desk.put_back.remote(worker, cells, hopeless=hopeless))
+        cells = self._work.undone(ray.get(self._desk.taken.remote(worker)))
+        put_back = self._desk.put_back.remote(worker, cells, hopeless=hopeless, others=len(self._running))
+        given_up, again, units = ray.get(put_back)
         for cell in given_up:
             fail(self._work, self._progress, cell, late(self._time_limit) if cell == hopeless else loss(why))
-        if again := len(cells) - len(given_up):
-            self._progress.stage(f"worker {worker} was lost; {counted(again, 'cell')} will be run by others")
-        if units and len(self._running) < self._number:
+        if again:
+            self._progress.stage(f"worker {worker} was lost; {counted(len(again), 'cell')} will be run by others")
+        # Also those that were not replaced before.
+        while len(self._running) < min(self._number, units):
             self._start()
 
 

@@ -61,14 +61,21 @@ class Desk:
         """Return the cells that a worker has taken and may not have stored."""
         return self._taken.get(worker, Taken()).cells
 
-    async def put_back(self, worker: int, cells: Sequence[Cell], *, hopeless: Cell | None) -> tuple[list[Cell], int]:
-        """Hand out cells of a lost worker again; return those that are not tried again, and how many units are left."""
+    async def put_back(
+        self, worker: int, cells: Sequence[Cell], *, hopeless: Cell | None, others: int
+    ) -> tuple[list[Cell], list[Cell], int]:
+        """Hand out cells of a lost worker again.
+
+        Returns:
+            As ``HandingOut.put_back``, and how many units there are for other workers to start with; 0 if these would
+            most likely be lost as well.
+        """
         async with self._changed:
             # At once, so that nobody sees these cells as neither taken nor left.
             unit = self._taken.pop(worker, Taken()).unit
-            given_up = self._units.put_back(unit, cells, hopeless=hopeless)
+            given_up, again = self._units.put_back(unit, cells, hopeless=hopeless, others=others)
             self._changed.notify_all()
-            return given_up, len(self._units)
+            return given_up, again, 0 if self._units.start_in_vain else len(self._units)
 
     async def tell(self, worker: int, told: Sequence[Told]) -> None:
         """Note calls of a progress listener."""

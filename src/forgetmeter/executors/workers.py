@@ -183,15 +183,16 @@ class _Pool:
         self._waiting = [each for each in self._waiting if each is not worker]
         if worker.is_ending:
             return
-        left = self._work.unstored(worker.taken.cells)
+        left = self._work.undone(worker.taken.cells)
         why = f"exit code {worker.process.exitcode}"
-        given_up = self._pending.put_back(worker.taken.unit, left, hopeless=worker.overdue)
+        others = sum(not each.is_ending for each in self._workers.values())
+        given_up, again = self._pending.put_back(worker.taken.unit, left, hopeless=worker.overdue, others=others)
         for cell in given_up:
             lost = loss(f"{why}; with fewer --workers, each has more memory")
             fail(self._work, self._progress, cell, late(self._time_limit) if cell == worker.overdue else lost)
-        if again := len(left) - len(given_up):
-            self._progress.stage(f"a worker has ended ({why}); {counted(again, 'cell')} will be run by others")
-        if self._pending and (worker.overdue is not None or all(each.is_ending for each in self._workers.values())):
+        if again:
+            self._progress.stage(f"a worker has ended ({why}); {counted(len(again), 'cell')} will be run by others")
+        if self._pending and (worker.overdue is not None or not others):
             self._start()
         self._hand_out()
 

@@ -40,7 +40,10 @@ def test_pruned_weights_stay_16_bit_and_can_be_quantized_afterwards() -> None:
     assert reached.quantized_bytes == reached.dense_bytes - 2 * reached.selected_weights
     assert reached.selected_zeros == round(0.5 * reached.selected_weights)
     assert compressor.check(parse_recipe("cast:overall+dynamic_int8:overall")) == []
-    assert "put this step before 'dynamic_int8:overall'" in compressor.check(parse_recipe("dynamic_int8:overall+cast:overall"))[0]
+    assert (
+        "put this step before 'dynamic_int8:overall'"
+        in compressor.check(parse_recipe("dynamic_int8:overall+cast:overall"))[0]
+    )
 
 
 def test_a_weight_beyond_float16_is_refused() -> None:

@@ -259,7 +259,10 @@ def _order_problems(selections: Iterable[tuple[Step, Sequence[Matrix]]]) -> Iter
         if declaration.follows_others and not number:
             yield f"step '{step}' undoes the damage of earlier steps, and there are none: put it after another step"
         if declaration.needs_gradients and kernels:
-            yield f"step '{step}' trains the model, and the kernels of '{kernels[0]}' have no gradients: put it before that one"
+            yield (
+                f"step '{step}' trains the model, and the kernels of '{kernels[0]}' have no gradients: put it before "
+                "that one"
+            )
         kernels += [step] if declaration.needs_kernel else []
         if effect != "zeroes":
             yield from _quantized_before(step, selected, quantized)
