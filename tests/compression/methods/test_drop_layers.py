@@ -205,6 +205,27 @@ def test_constants_that_the_remaining_blocks_would_not_have_are_refused_up_front
     assert f"its {constant} depends on the index of each block, or on how many blocks there are" in problem
 
 
+def test_a_block_whose_new_number_needs_a_part_that_only_a_dropped_one_has_is_refused_up_front() -> None:
+    model = CONFIGURATIONS["rwkv as decoder"].model()
+    (problem,) = recipe_problems(parse_recipe("drop_layers:layers[0]/overall:1"), weight_map(model), model=model)
+    assert "(its block 0 needs pre_ln, which only a dropped block has); choose other blocks" in problem
+    assert not recipe_problems(parse_recipe("drop_layers:layers[1]/overall:1"), weight_map(model), model=model)
+
+
+@pytest.mark.parametrize("name", ["longt5 transient", "longt5 as encoder-decoder", "t5 as encoder-decoder"])
+def test_all_relative_positions_move_to_the_first_block_that_remains(name: str, tmp_path: Path) -> None:
+    model = CONFIGURATIONS[name].model()
+    loaded = Loaded(model, make_tokenizer(), "encoder-decoder", name)
+    ids = torch.arange(4, 24)[None]
+    said = model(input_ids=ids, labels=ids).logits
+    shorter = compress(loaded, "drop_layers:layers[0]/overall:1").model
+    shorter.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path).eval()
+    found = shorter(input_ids=ids, labels=ids).logits
+    torch.testing.assert_close(again(input_ids=ids, labels=ids).logits, found)
+    assert not torch.allclose(found, said)
+
+
 def test_constants_of_blocks_that_keep_their_numbers_are_kept() -> None:
     model = CONFIGURATIONS["diffllama as decoder"].model()
     assert recipe_problems(parse_recipe("drop_layers:overall:0.5"), weight_map(model), model=model) == []

@@ -115,6 +115,22 @@ def test_encoder_decoders_write_at_most_max_gen_toks(make: Any, tokenizer: Any) 
     assert any(found)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_an_encoder_of_another_number_of_layers_than_the_decoder_writes(layers: int) -> None:
+    """transformers makes a cache of as many layers as T5's encoder has."""
+    model, tokenizer = make_t5(), make_t5_tokenizer()
+    torch.manual_seed(0)
+    settings = {**model.config.to_dict(), "num_layers": layers, "num_decoder_layers": 2}
+    uneven = type(model)(type(model.config)(**settings)).eval()
+    contexts = [tuple(tokenizer(text).input_ids) for text in ("the inn", "the thin tea is in the")]
+    for context, written in zip(contexts, write(uneven, tokenizer, contexts, until=[], most=5), strict=True):
+        tokens = [uneven.config.decoder_start_token_id]
+        while len(tokens) < 6 and tokens[-1] != tokenizer.eos_token_id:
+            given = {"input_ids": torch.tensor([context]), "decoder_input_ids": torch.tensor([tokens])}
+            tokens.append(int(uneven(**given, use_cache=False).logits[0, -1].argmax()))
+        assert list(written.tokens) == tokens[1:]
+
+
 def test_a_special_token_ends_an_answer_though_it_is_not_in_its_text() -> None:
     """In a batch of lm-eval, such a row is continued until all have ended."""
     tokenizer = make_tokenizer()

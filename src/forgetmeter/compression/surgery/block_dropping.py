@@ -79,14 +79,12 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
     old = getattr(parent, name)
     kept = [index for index in range(len(old)) if index not in dropped]
     _keep_relative_positions(old[0], old[kept[0]], undoing)
-    for new, index in enumerate(kept):
-        for module in old[index].modules():
-            for number in _NUMBERS:
-                if getattr(module, number, None) == index:
-                    _set(module, number, new, undoing)
+    configs = list(_configs(model, path))
+    usual = [index for index in kept if _parts_as_built(old[index], configs, index) == _parts(old[index])]
+    _renumber([(old[index], index) for index in kept], undoing)
     for config, count in _counts(model, path, len(old)):
         _set(config, count, len(kept), undoing)
-    for config in _configs(model, path):
+    for config in configs:
         _check_droppable(config)
         changed = remaining_settings(vars(config), len(old), kept)
         _check_adapters(old, config, changed)
@@ -102,8 +100,49 @@ def _drop(model: PreTrainedModel, path: str, dropped: set[int], undoing: ExitSta
             _set(config, setting, value, undoing)
         for setting in copies:
             _set(parent, setting, changed[setting], undoing)
-    _refuse_other_constants([old[index] for index in kept], list(_configs(model, path)))
+    _refuse_missing_parts([(new, old[index]) for new, index in enumerate(kept) if index in usual], configs)
+    _refuse_other_constants([old[index] for index in kept], configs)
     _set(parent, name, nn.ModuleList([old[index] for index in kept]), undoing)
+
+
+def _renumber(kept: Iterable[tuple[nn.Module, int]], undoing: ExitStack) -> None:
+    for new, (block, index) in enumerate(kept):
+        for module in block.modules():
+            for number in _NUMBERS:
+                if getattr(module, number, None) == index:
+                    _set(module, number, new, undoing)
+
+
+def _refuse_missing_parts(kept: Iterable[tuple[int, nn.Module]], configs: Sequence[Any]) -> None:
+    """Refuse blocks that their new numbers give a part which only a dropped block has."""
+    for new, block in kept:
+        part = _lacking(_parts(block), _parts_as_built(block, configs, new))
+        if part is not None:
+            raise _IndescribableError(f"its block {new} needs {part}, which only a dropped block has")
+
+
+def _lacking(own: Mapping[str, type], needed: Mapping[str, type]) -> str | None:
+    """Return a module that a block needs and does not have, such as RWKV's first norm; ``None`` if there is none.
+
+    Another kind of layer in the same place, such as experts, works as it is.
+    """
+    missing = (name for name in needed if name not in own)
+    return next((name for name in missing if own.get(above := name.rpartition(".")[0]) == needed[above]), None)
+
+
+def _parts(block: nn.Module) -> dict[str, type]:
+    return {name: type(module) for name, module in block.named_modules()}
+
+
+def _parts_as_built(block: nn.Module, configs: Sequence[Any], number: int) -> dict[str, type]:
+    """Return the modules of a new block of this number; none if it is built in another way."""
+    for config in configs:
+        try:
+            with torch.device("meta"):
+                return _parts(type(block)(config, number))
+        except Exception:  # noqa: BLE001 - blocks are built in many ways
+            continue
+    return {}
 
 
 def _refuse_other_constants(kept: Sequence[nn.Module], configs: Sequence[Any]) -> None:
@@ -185,7 +224,10 @@ def _keep_relative_positions(first: nn.Module, heir: nn.Module, undoing: ExitSta
     holders = [module for module in first.modules() if getattr(module, "has_relative_attention_bias", False)]
     for path, module in heir.named_modules():
         if holders and type(module) is type(holders[0]) and first.get_submodule(path) is holders[0]:
-            _set(module, "relative_attention_bias", holders[0].relative_attention_bias, undoing)
+            # Usually one table; LongT5's blocks with global tokens have another one for these.
+            for name, child in holders[0].named_children():
+                if not hasattr(module, name):
+                    _set(module, name, child, undoing)
             _set(module, "has_relative_attention_bias", True, undoing)
 
 

@@ -10,6 +10,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
@@ -164,6 +166,7 @@ def write(
             attention_mask=mask.to(model.device),
             max_new_tokens=most,
             use_cache=True,
+            **_fitting_cache(model),
             logits_processor=LogitsProcessorList([numbers]),
             stopping_criteria=StoppingCriteriaList([ends]),
         )
@@ -174,6 +177,17 @@ def write(
         kept = tuple(tokens[: end if length is None else min(end, length)])
         written.append(WrittenTokens(kept, int(numbers.first[row]) >= len(kept)))
     return written
+
+
+def _fitting_cache(model: PreTrainedModel) -> dict[str, EncoderDecoderCache]:
+    """Return a cache that grows as needed, for T5's kind of model whose encoder has fewer or more layers.
+
+    transformers makes a cache of as many layers as the encoder has.
+    """
+    layers = getattr(model.config, "num_decoder_layers", None)
+    if layers is None or layers == model.config.num_hidden_layers:
+        return {}
+    return {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}
 
 
 class _Forced(LogitsProcessor):  # type: ignore[misc]
