@@ -6,13 +6,17 @@ Tested elsewhere: remote code (``models/safe_loading/test_pretrained.py``), agre
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from stored_tables import stored
 
 import forgetmeter
 from forgetmeter.compression.registry import METHODS
@@ -116,6 +120,26 @@ def test_nothing_depends_on_the_time_of_day() -> None:
     """A clock that jumps neither ends a cell nor changes a file."""
     for path in (ROOT / "src").rglob("*.py"):
         assert not re.search(r"\btime\.time\(|\.now\(|\butcnow\b", path.read_text(encoding="utf-8")), path
+
+
+JUMPING = """
+import random, time
+_now = time.time
+time.time = lambda: _now() + random.uniform(-1e9, 1e9)
+time.time_ns = lambda: int(time.time() * 1e9)
+"""
+
+
+def test_a_clock_that_jumps_changes_no_answer_and_ends_no_cell(tmp_path: Path) -> None:
+    """In all processes of a run, at each look."""
+    (tmp_path / "sitecustomize.py").write_text(JUMPING)
+    command = [sys.executable, "-m", "forgetmeter", "run", "--model", "standard:decoder", "--limit", "3"]
+    command += ["--tasks", "facts:templates=0:relations=country_capital", "--recipes", "l1_unstructured:overall:0.5"]
+    command += ["--workers", "2", "--time-limit", "200", "--out"]
+    for name, paths in (("jumps", [str(tmp_path)]), ("is_right", [])):
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+        subprocess.run([*command, str(tmp_path / name)], env=environment, check=True, capture_output=True, timeout=250)
+    assert stored(tmp_path / "jumps") == stored(tmp_path / "is_right")
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".yaml"])
