@@ -222,7 +222,7 @@ def _fates(subject: Subject) -> Mapping[str, Estimate]:
                 continue
             is_lost = entry.fate == "lost" and entry.item_id in elsewhere
             counts["other phrasing" if is_lost else entry.fate][relation[entry.item_id]] += 1
-    total = sum(counts.values())
+    total = np.sum(list(counts.values()), axis=0)
     if subject.elsewhere is None:
         del counts["other phrasing"]
     return {fate: over_relations(each, total) for fate, each in counts.items()}
