@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_models import make_llama, make_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig
 
@@ -27,6 +30,15 @@ def folder(request, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(params=["memory", "disk"])
+def room(request, monkeypatch):
+    """Where a model is compressed: in memory, or as parts of files if there is too little."""
+    if request.param == "disk":
+        memory = SimpleNamespace(available=0)
+        monkeypatch.setattr("forgetmeter.checkpoints.compressing.psutil.virtual_memory", lambda: memory)
+    return request.param
+
+
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -36,9 +48,10 @@ def folder(request, tmp_path_factory):
         "sparsegpt:overall:0.5",
         "gptq:overall:3:symmetric=false:act_order=true:group_size=16",
         "l1_unstructured:overall:0.5+lora_recover:overall:steps=5",
+        "l1_unstructured:overall:0.2+awq:overall:4:group_size=16",
     ],
 )
-def test_the_folder_holds_what_a_run_scores(folder, text, recipe, tmp_path) -> None:
+def test_the_folder_holds_what_a_run_scores(folder, text, recipe, tmp_path, room) -> None:
     written = compress_checkpoint(str(folder), recipe, tmp_path / "out", calibration=text)
     assert written.is_checked
     assert any(note.startswith("Calibrated on 6 sequences of up to 20 tokens of '") for note in written.notes)
@@ -48,10 +61,15 @@ def test_the_folder_holds_what_a_run_scores(folder, text, recipe, tmp_path) -> N
     assert found.keys() == expected.keys()
     for name, values in found.items():
         torch.testing.assert_close(values, expected[name], rtol=2**-8, atol=0)
+    # Nothing else is left, and the weights are as wide as the source's.
+    (file,) = (tmp_path / "out").glob("*.safetensors")
+    assert not list((tmp_path / "out").glob(".*"))
+    dtypes = {str(values.dtype) for values in load_file(file).values()}
+    assert dtypes == {str(values.dtype) for values in load_file(folder / "model.safetensors").values()}
 
 
 @pytest.mark.parametrize("recipe", ["gptq:overall:4", "gptq:overall:3:group_size=16:act_order=true:static_groups=true"])
-def test_packed_integers_are_read_back(folder, text, recipe, tmp_path) -> None:
+def test_packed_integers_are_read_back(folder, text, recipe, tmp_path, room) -> None:
     compress_checkpoint(str(folder), recipe, tmp_path / "out", calibration=text, format="compressed-tensors")
     loaded = load(str(folder))
     expected = compress(loaded, recipe, calibration=calibration_calls(loaded, text)).model.state_dict()

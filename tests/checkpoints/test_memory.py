@@ -13,10 +13,34 @@ from pathlib import Path
 import pytest
 import torch
 from models.architectures import make_architecture
+from tiny_models import make_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from forgetmeter.models.files.writer import CheckpointWriter
 
+CALIBRATED = """
+import sys, threading, time
+from types import SimpleNamespace
+from forgetmeter.checkpoints import compressing
+from forgetmeter.config.study import CalibrationSettings
+
+def anonymous():
+    with open("/proc/self/smaps_rollup") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
+
+def watch():
+    while True:
+        peak[0] = max(peak[0], anonymous())
+        time.sleep(0.02)
+
+compressing.psutil = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=0))
+before = anonymous()
+peak = [before]
+threading.Thread(target=watch, daemon=True).start()
+text = CalibrationSettings(sequences=2, length=16)
+compressing.compress_checkpoint(sys.argv[1], sys.argv[2], sys.argv[3], check=False, calibration=text)
+print(peak[0] - before)
+"""
 PROGRAM = """
 import json, resource, sys
 import forgetmeter.checkpoints.compressing
@@ -52,6 +76,19 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
             writer.append(name, torch.randn(shape, generator=generator).to(torch.bfloat16))
         writer.finish()
     return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("recipe", ["wanda:overall:0.5", "gptq:overall:4:group_size=64"])
+def test_calibrated_methods_hold_little_in_memory_if_there_is_little(large: Path, tmp_path: Path, recipe: str) -> None:
+    """Memory that is not part of a file: less than the model takes in float32, which is twice its file."""
+    make_tokenizer().save_pretrained(large)
+    command = [sys.executable, "-c", CALIBRATED, str(large), recipe, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    size = sum(file.stat().st_size for file in large.glob("*.safetensors"))
+    assert int(done.stdout.splitlines()[-1]) < 2 * size
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the peak is counted in other units")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
+import torch
 
 from forgetmeter.basics.plural import counted, listed
 from forgetmeter.checkpoints.companions import model_card, remove_code_references, shown_model, source_facts
@@ -43,15 +48,18 @@ from forgetmeter.models.checkpoint import Checkpoint, open_checkpoint
 from forgetmeter.models.files.model_files import TOKENIZER_FILES
 from forgetmeter.models.files.small_files import companions, copy_companions, size_of
 from forgetmeter.models.files.writer import CheckpointWriter, write_text
-from forgetmeter.models.on_disk.quantization import quantized_problem
+from forgetmeter.models.location import Location
+from forgetmeter.models.on_disk.quantization import float32_bytes, quantized_problem
 from forgetmeter.records.variant import Reached
 from forgetmeter.scoring.calibration import calibration_calls
 from forgetmeter.scoring.calibration_texts import text_digest
 from forgetmeter.specs.model_reference import parse_model_reference
-from forgetmeter.specs.recipe import Recipe, parse_recipe
+from forgetmeter.specs.recipe import BASELINE, Recipe, parse_recipe
 from forgetmeter.specs.role import Matrix
 from forgetmeter.specs.suggestion import refuse_type
 
+_COPIES = 3
+"""What calibrated methods take, in sizes of the model in float32: it, its results, and what is installed of them."""
 _SMALL_FILES = 1_000_000
 """Bytes reserved for headers, configuration and card."""
 _UNUSED_SHOWN = 3
@@ -71,9 +79,10 @@ def compress_checkpoint(
 ) -> Written:
     """Compress a checkpoint into a new folder that ``from_pretrained`` loads.
 
-    The whole model is held in memory only for methods that need activations, to convert a GGUF file, for architectures
-    whose weights transformers converts while loading, such as some mixtures of experts, and to check the result: the
-    folder is loaded again, and its logits are compared with those of the variant that ``forgetmeter run`` scores.
+    The whole model is held in memory only for methods that need activations, if there is room for it; to convert a
+    GGUF file; for architectures whose weights transformers converts while loading, such as some mixtures of experts;
+    and to check the result: the folder is loaded again, and its logits are compared with those of the variant that
+    ``forgetmeter run`` scores.
 
     Args:
         model: ``org/name[@revision]`` on the Hub, ``./folder``, ``./file.gguf``, ``package:MODULE`` or
@@ -136,7 +145,7 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
             f"while loading ({source.converted[0]} ...); choose --format dense"
         )
     small = _SMALL_FILES + sum(size_of(file) for file in companions(folder))
-    with all_or_nothing(request.out) as partial:
+    with all_or_nothing(request.out) as partial, ExitStack() as open_files:
         copy_companions(folder, partial)
         known: Mapping[Matrix, Weight] | None = None
         if source.converted:
@@ -144,8 +153,7 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
             reached, files = write_whole(request, source, partial)
         else:
             if needs_activations(request.recipe):
-                check_room(request.out, source.bytes + small)
-                known = variant_weights(request, source)
+                known = open_files.enter_context(_calibrated(request, source, partial, small))
             reached, files = _write_streamed(request, source, partial, small, known)
         remove_code_references(partial)
         check_tokenizer(request, source, partial)
@@ -169,6 +177,48 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
         card = model_card(written, source_facts(folder), is_quantized="quantizes" in _effects(request.recipe))
         write_text(partial / "README.md", card)
     return written
+
+
+@contextmanager
+def _calibrated(
+    request: CompressionRequest, source: Source, partial: Path, small: int
+) -> Iterator[Mapping[Matrix, Weight]]:
+    """Yield the compressed weights of a recipe that needs activations.
+
+    If memory has too little room for the model in float32, its results, and what is installed of them, all of these
+    are parts of files, of which the system holds in memory what is in use.
+    """
+    size = float32_bytes(source.checkpoint.skeleton)
+    # In 16 bits, weights would be rounded once more on their way to the file.
+    if _COPIES * size <= psutil.virtual_memory().available or request.dtype not in (None, torch.float32):
+        check_room(request.out, source.bytes + small)
+        yield variant_weights(request, source)
+        return
+    check_room(request.out, source.bytes + small + _COPIES * size)
+    folder = partial / ".scratch-calibrated"
+    try:
+        with Scratch(_new_folder(folder) / "weights") as scratch:
+            checkpoint = _in_float32(request, source, folder)
+            yield variant_weights(request, source, checkpoint=checkpoint, kept=scratch.mapped)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _in_float32(request: CompressionRequest, source: Source, folder: Path) -> Checkpoint:
+    """Return a checkpoint in float32, which is loaded as parts of its files: a copy, unless it is the source."""
+    floating = [each.stored.dtype for each in source.entries.values() if each.stored.dtype.is_floating_point]
+    if all(dtype == torch.float32 for dtype in floating):
+        return source.checkpoint
+    copy = _new_folder(folder / "float32")
+    copy_companions(source.checkpoint.folder, copy)
+    plain = replace(request, recipe=parse_recipe(BASELINE), dtype=torch.float32, format="dense")
+    _write_streamed(plain, open_source(source.checkpoint, torch.float32), copy, 0, None)
+    return Checkpoint(Location(request.model, copy))
 
 
 def _write_streamed(
@@ -280,8 +330,7 @@ def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
         text = request.calibration
         yield (
             f"Calibrated on {text.sequences} sequences of up to {text.length} tokens of "
-            f"'{text.of(str(request.model))}' (SHA-256 {text_digest(text, str(request.model))[:12]}…), with the whole "
-            "model in memory."
+            f"'{text.of(str(request.model))}' (SHA-256 {text_digest(text, str(request.model))[:12]}…)."
         )
     elif source.converted:
         yield (

@@ -17,6 +17,7 @@ from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
 from forgetmeter.compression.applying.recipe_problems import needs_activations
 from forgetmeter.compression.applying.unit import joined
+from forgetmeter.compression.calibrated.activations import Keep, in_memory
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.surgery.installation import install
 from forgetmeter.errors import UserError, one_line
@@ -75,30 +76,41 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
     return compressed.reached, weight_files(partial)
 
 
-def _loaded(request: CompressionRequest, source: Source, dtype: torch.dtype) -> Loaded:
+def _loaded(
+    request: CompressionRequest, source: Source, dtype: torch.dtype, checkpoint: Checkpoint | None = None
+) -> Loaded:
     """Load a whole model in a dtype, with its tokenizer if the recipe needs texts."""
-    model = source.checkpoint.model(dtype=request.dtype or dtype).to(dtype)
+    model = (checkpoint or source.checkpoint).model(dtype=request.dtype or dtype).to(dtype)
     tokenizer: Any = source.checkpoint.tokenizer if needs_activations(request.recipe) else None
     return Loaded(model.eval(), tokenizer, source.checkpoint.family, str(request.model))
 
 
-def _compressed(request: CompressionRequest, loaded: Loaded) -> Compressed:
+def _compressed(request: CompressionRequest, loaded: Loaded, kept: Keep = in_memory) -> Compressed:
     """Compress a model's weights without installing them.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
     """
     calibration = calibration_calls(loaded, request.calibration) if needs_activations(request.recipe) else ()
-    return Compressor(loaded, seed=request.seed, calibration=calibration).compressed(request.recipe)
+    compressor = Compressor(loaded, seed=request.seed, calibration=calibration, kept=kept)
+    return compressor.compressed(request.recipe)
 
 
-def variant_weights(request: CompressionRequest, source: Source) -> Mapping[Matrix, Weight]:
+def variant_weights(
+    request: CompressionRequest, source: Source, *, checkpoint: Checkpoint | None = None, kept: Keep = in_memory
+) -> Mapping[Matrix, Weight]:
     """Return the compressed weights of the variant that ``forgetmeter run`` scores, in float32.
+
+    Args:
+        request: The request.
+        source: The source checkpoint.
+        checkpoint: Another checkpoint with the same weights, which is loaded instead.
+        kept: Puts a compressed weight where there is room for it.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
     """
-    return _compressed(request, _loaded(request, source, torch.float32)).weights
+    return _compressed(request, _loaded(request, source, torch.float32, checkpoint), kept).weights
 
 
 def computing_dtype(request: CompressionRequest, source: Source) -> torch.dtype:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -11,6 +13,29 @@ from forgetmeter.compression.forms.deferred_weight import DeferredWeight, with_t
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.models.files.safetensors_file import StoredTensor, write_tensor
 
+_TRIMMED_EVERY = 32_000_000
+_ALIGNMENT = 64
+
+
+class FreedMemory:
+    """Makes the C library return freed memory to the system from time to time.
+
+    glibc keeps freed blocks of up to 32 MB. With tensors of many sizes, these would add up to a large part of the
+    checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def record(self, size: int) -> None:
+        """Record ``size`` bytes of tensors that were allocated and freed."""
+        self._bytes += size
+        if self._bytes > _TRIMMED_EVERY:
+            self._bytes = 0
+            # Other C libraries lack this function and do not need it.
+            with suppress(AttributeError, OSError, TypeError):
+                ctypes.CDLL(None).malloc_trim(0)
+
 
 class Scratch:
     """A temporary file of weights that are read back on access; removed at the end."""
@@ -19,6 +44,8 @@ class Scratch:
         """Create the file, which must not exist."""
         self._path = path
         self._stream = path.open("xb", buffering=0)
+        self._mapped: set[int] = set()
+        self._freed = FreedMemory()
 
     def __enter__(self) -> Scratch:
         return self
@@ -54,7 +81,27 @@ class Scratch:
 
         return DeferredWeight(meta, load)
 
+    def mapped(self, weight: Weight) -> Weight:
+        """Write a weight to disk, and return it with tensors that are parts of the file.
+
+        They are used as if they were in memory, and the system may drop them from it.
+
+        Raises:
+            OSError: The disk is full or fails.
+        """
+        return with_tensors(weight, self._map)
+
+    def _map(self, tensor: Tensor) -> Tensor:
+        if tensor.numel() <= 1 or tensor.untyped_storage().data_ptr() in self._mapped:
+            return tensor
+        mapped = self._keep(tensor).mapped()
+        self._mapped.add(mapped.untyped_storage().data_ptr())
+        self._freed.record(tensor.nbytes)
+        return mapped
+
     def _keep(self, tensor: Tensor) -> StoredTensor:
+        # Readers need tensors at multiples of their width.
+        self._stream.seek(-(-self._stream.tell() // _ALIGNMENT) * _ALIGNMENT)
         place = StoredTensor(self._path, tensor.dtype, tuple(tensor.shape), self._stream.tell())
         write_tensor(self._stream, tensor)
         return place

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from itertools import groupby, islice
 
 from torch import Tensor
 
 from forgetmeter.checkpoints.outputs import Output
-from forgetmeter.checkpoints.scratch import Scratch
+from forgetmeter.checkpoints.scratch import FreedMemory, Scratch
 from forgetmeter.checkpoints.source import StoredModel
 from forgetmeter.checkpoints.storage import Storage
 from forgetmeter.compression.applying.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
@@ -23,28 +21,6 @@ from forgetmeter.models.files.writer import CheckpointWriter
 from forgetmeter.records.variant import Reached
 from forgetmeter.specs.recipe import Recipe
 from forgetmeter.specs.role import Matrix
-
-_TRIMMED_EVERY = 32_000_000
-
-
-class FreedMemory:
-    """Makes the C library return freed memory to the system from time to time.
-
-    glibc keeps freed blocks of up to 32 MB. With tensors of many sizes, these would add up to a large part of the
-    checkpoint.
-    """
-
-    def __init__(self) -> None:
-        self._bytes = 0
-
-    def record(self, size: int) -> None:
-        """Record ``size`` bytes of tensors that were allocated and freed."""
-        self._bytes += size
-        if self._bytes > _TRIMMED_EVERY:
-            self._bytes = 0
-            # Other C libraries lack this function and do not need it.
-            with suppress(AttributeError, OSError, TypeError):
-                ctypes.CDLL(None).malloc_trim(0)
 
 
 def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Scratch, *, seed: int) -> Reached:

@@ -45,9 +45,10 @@ def compress_command(
 ) -> None:
     """Compress a checkpoint, tensor by tensor, into a folder that other libraries can load.
 
-    The whole model is held in memory only for calibrated methods, to check
-    the result, to convert a GGUF file, or for architectures whose weights
-    transformers converts while loading, such as some mixtures of experts.
+    The whole model is held in memory only to check the result, to convert a
+    GGUF file, for architectures whose weights transformers converts while
+    loading, such as some mixtures of experts, and for calibrated methods, if
+    there is room for it.
     """
     # Importing torch and transformers takes seconds; help and wrong options need not wait.
     from forgetmeter.checkpoints.compressing import compress_checkpoint

@@ -13,7 +13,7 @@ from forgetmeter.compression.applying.accounting import account, count_baseline
 from forgetmeter.compression.applying.recipe_problems import activation_problems, recipe_problems, sees_activations
 from forgetmeter.compression.applying.step import dropped_blocks, own_weights, prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit
-from forgetmeter.compression.calibrated.activations import Activations, Calibration
+from forgetmeter.compression.calibrated.activations import Activations, Calibration, Keep, in_memory
 from forgetmeter.compression.forms.weight import Weight
 from forgetmeter.compression.method import AtLevel
 from forgetmeter.compression.registry import load_method
@@ -58,8 +58,14 @@ class Compressor:
         matrices: The model's weight matrices.
     """
 
-    def __init__(self, loaded: Loaded, *, seed: int = 0, calibration: Calibration = ()) -> None:
-        """Take a model, which must have nothing installed; ``calibration`` is for methods that need activations.
+    def __init__(self, loaded: Loaded, *, seed: int = 0, calibration: Calibration = (), kept: Keep = in_memory) -> None:
+        """Take a model, which must have nothing installed.
+
+        Args:
+            loaded: The model.
+            seed: Seed for random methods.
+            calibration: Calls of the model, for methods that need activations.
+            kept: Puts a compressed weight where there is room for it.
 
         Raises:
             UserError: The seed is not an integer from 0 to 2^63 - 1, or torch itself has compressed the model.
@@ -67,7 +73,7 @@ class Compressor:
         is_packed = quantization_in_memory(loaded.model) is not None
         if not is_packed and (problem := torch_compression_problem(loaded)):
             raise UserError(problem)
-        self._calibration = calibration
+        self._calibration, self._kept = calibration, kept
         self._loaded = loaded
         self._seed = checked_seed(seed)
         self.matrices = weight_map(loaded.model)
@@ -153,7 +159,7 @@ class Compressor:
         for unit, weight in unit_by_unit(
             units, prepare, step, model=self._loaded.name, stored=self._loaded.weight_bytes
         ):
-            done.update(unit.split(weight))
+            done.update(unit.split(self._kept(weight)))
         return done
 
     def _shared(self, step: Step, units: Sequence[Unit]) -> AtLevel:
@@ -172,7 +178,8 @@ class Compressor:
         options = method.declaration.values(step)
         if method.needs_activations(options):
             loaded = self._loaded
-            method = method.calibrated(Activations(loaded.model, self._calibration, weights, loaded.tokenizer))
+            activations = Activations(loaded.model, self._calibration, weights, loaded.tokenizer, self._kept)
+            method = method.calibrated(activations)
         return prepared(step, units, seed=self._seed, method=method)
 
 

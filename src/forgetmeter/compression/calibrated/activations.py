@@ -28,6 +28,15 @@ Calibration = Sequence[Mapping[str, Tensor]]
 Compress = Callable[[Unit, InputMoments], Weight]
 """Returns a unit's compressed weight, given the inputs of its layer."""
 
+Keep = Callable[[Weight], Weight]
+"""Returns a weight that is the same and may be held elsewhere than in memory."""
+
+
+def in_memory(weight: Weight) -> Weight:
+    """Keep a weight as it is."""
+    return weight
+
+
 _TOLERANCE = 1e-5
 """Largest allowed difference between a block's output from stored states and from a full run, relative to the largest
 value."""
@@ -44,12 +53,14 @@ class Activations:
         calibration: The inputs of each call of the model.
         earlier: The weights that earlier steps changed.
         tokenizer: The model's tokenizer, if its texts need blanks.
+        kept: Puts a finished weight where there is room for it; by default, it stays in memory.
     """
 
     model: PreTrainedModel
     calibration: Calibration
     earlier: Mapping[Matrix, Weight] = field(default_factory=dict)
     tokenizer: PreTrainedTokenizerBase | None = None
+    kept: Keep = in_memory
 
     def influence(self, blocks: Iterable[Block]) -> dict[Block, float]:
         """Return one minus the mean cosine similarity between each block's input and output, over all positions.
@@ -95,7 +106,7 @@ class Activations:
         for stage in walk.stages:
             moments = walk.observe(stage, has_products=has_products)
             for place, of in moments.items():
-                found[place] = _compressed_at(place, units[place], of, compress)
+                found[place] = self.kept(_compressed_at(place, units[place], of, compress))
                 walk.install(units[place], found[place])
             if stage is not walk.stages[-1]:
                 walk.advance(stage)
@@ -146,7 +157,7 @@ class _StageByStage:
     """
 
     def __init__(self, activations: Activations, modules: Sequence[str]) -> None:
-        self._model, self._call = activations.model, activations.call
+        self._model, self._call, self._kept = activations.model, activations.call, activations.kept
         self._modules = modules
         self._weights = {
             matrix: weight
@@ -266,7 +277,7 @@ class _StageByStage:
         """Return a weight that costs nothing to install repeatedly."""
         if weight.has_layer or weight.is_dropped:
             return weight
-        return DenseWeight(weight.parameter(self._model.dtype))
+        return self._kept(DenseWeight(weight.parameter(self._model.dtype)))
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error

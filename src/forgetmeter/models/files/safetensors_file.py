@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,6 +87,14 @@ class StoredTensor:
                     raise UserError(f"{self.path} ends in the middle of a tensor; fetch it again")
                 done += read
         return tensor
+
+    def mapped(self) -> Tensor:
+        """Return the tensor as a part of the file, read as it is used, which the system may drop from memory again.
+
+        Changes of it do not reach the file.
+        """
+        content = np.memmap(self.path, np.uint8, "c", self.offset, (self.bytes,))
+        return torch.from_numpy(content).view(self.dtype).view(self.shape)
 
 
 def stored_tensor(header: TensorHeader) -> StoredTensor:
