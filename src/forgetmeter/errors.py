@@ -12,6 +12,10 @@ class UserError(Exception):
     """A wrong request: one line that says what is wrong, what is allowed and what to do; no traceback, exit code 2."""
 
 
+class ShownWarning(UserWarning):
+    """What a user should know although nothing is wrong; the command line shows it, and libraries' warnings not."""
+
+
 class ManyUserError(UserError):
     """Several problems in one request, one line each."""
 

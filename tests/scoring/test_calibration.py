@@ -95,6 +95,17 @@ def test_the_digest_is_that_of_the_text(text) -> None:
     assert text_digest(CalibrationSettings(), "other") == text_digest(CalibrationSettings("python"), "llama")
 
 
+def test_sequences_without_room_beside_the_tokens_that_a_tokenizer_adds_are_refused(text) -> None:
+    with pytest.raises(UserError, match=r"sequences of 2 tokens have no room for text: .* adds 2 to each; ask for"):
+        calibration_calls(make_loaded_bert(), CalibrationSettings(text, 3, 2))
+
+
+def test_a_message_on_too_few_tokens_says_how_much_of_a_file_was_read(tmp_path: Path) -> None:
+    (tmp_path / "spaced.txt").write_text(("inn" + 60 * " ") * 1000)
+    with pytest.raises(UserError, match=r"^the first 2,560 characters of calibration text '.*' have \d+ tokens as"):
+        calibration_calls(make_loaded_bert(), CalibrationSettings(str(tmp_path / "spaced.txt"), 8, 20))
+
+
 def test_texts_that_do_not_suffice(llama, text, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"tokens as llama splits it, and 900 sequences of 50 tokens need 45,000"):
         calibration_calls(llama, CalibrationSettings(text, 900, 50))

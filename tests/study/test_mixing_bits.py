@@ -13,6 +13,7 @@ import pytest
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.checkpoints.predicted_size import SizePredictor
+from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import open_checkpoint
 from forgetmeter.report.formats.advice_text import advice_text
 from forgetmeter.results.advice import Advice
@@ -128,6 +129,15 @@ def test_with_bytes_for_the_same_bits_everywhere_nothing_is_mixed_or_gained(fold
     advice = asked(folder, "0.6")
     assert advice.mix is None or (advice.mix.held_out is not None and advice.mix.held_out.gain.low <= 0)
     assert advice.best.recipe in UNIFORM
+
+
+def test_a_model_whose_integers_no_format_stores_is_refused_before_any_work(folder: Path) -> None:
+    request = AdviceRequest(
+        "standard:encoder-decoder", (TASK,), parse_budget("0.9"), mixed=True, output=str(folder / "none")
+    )
+    with pytest.raises(UserError, match=r"mixed bits cannot make standard:encoder-decoder smaller, because no format"):
+        advise(request)
+    assert not (folder / "none").exists()
 
 
 @pytest.mark.slow

@@ -11,13 +11,15 @@ from typing import Any
 
 from tqdm import tqdm
 
+from forgetmeter.errors import ShownWarning
+
 
 @contextmanager
 def quiet(level: int = logging.WARNING) -> Iterator[None]:
     """Suppress progress bars of tqdm, logged and Python warnings; also a decorator. All are restored at the end.
 
     Streams stay as they are: a library imported in the meantime may keep the one it finds. Problems are raised as
-    errors.
+    errors, and what users should know is a ``ShownWarning``.
 
     Args:
         level: Highest level of what is logged that is suppressed.
@@ -37,6 +39,7 @@ def quiet(level: int = logging.WARNING) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            warnings.simplefilter("default", ShownWarning)
             yield
     finally:
         bars.__init__ = plain

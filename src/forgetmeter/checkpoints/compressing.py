@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -139,6 +140,12 @@ def refuse_quantized(checkpoint: Checkpoint) -> None:
 
 def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
     source, folder = open_source(checkpoint, request.dtype), checkpoint.folder
+    is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
+    if is_checked and request.format == "compressed-tensors" and find_spec("compressed_tensors") is None:
+        raise UserError(
+            "to check what it writes, compress needs compressed-tensors; install it with: "
+            "pip install 'forgetmeter[compressed-tensors]', or give --no-check"
+        )
     if source.converted and request.format != "dense":
         raise UserError(
             f"--format {request.format} is not supported for this architecture, whose weights transformers converts "
@@ -157,7 +164,6 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
             reached, files = _write_streamed(request, source, partial, small, known)
         remove_code_references(partial)
         check_tokenizer(request, source, partial)
-        is_checked = source.bytes <= MOST_CHECKED_BYTES if request.check is None else request.check
         rounding = check_reloaded(request, source, partial, known) if is_checked else 0.0
         written = Written(
             folder=request.out,
@@ -329,7 +335,7 @@ def notes(request: CompressionRequest, source: Source) -> Iterator[str]:
     if needs_activations(request.recipe):
         text = request.calibration
         yield (
-            f"Calibrated on {text.sequences} sequences of up to {text.length} tokens of "
+            f"Calibrated on {counted(text.sequences, 'sequence')} of up to {text.length} tokens of "
             f"'{text.of(str(request.model))}' (SHA-256 {text_digest(text, str(request.model))[:12]}…)."
         )
     elif source.converted:

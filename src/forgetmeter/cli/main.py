@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,6 +88,9 @@ def main() -> None:
     _exit_at_once(code if isinstance(code, int) else 0)
 
 
+_shown: set[str] = set()
+
+
 def _set_up() -> None:
     """Set how libraries use threads and memory, how signals end the command, and make its output usable."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -101,7 +105,15 @@ def _set_up() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _interrupt)
+    warnings.showwarning = _show_warning
     _open_streams()
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print each warning once."""
+    if str(message) not in _shown:
+        _shown.add(str(message))
+        typer.echo(f"warning: {message}", err=True)
 
 
 def _argument_problem(error: Exception) -> str:

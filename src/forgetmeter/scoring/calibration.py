@@ -13,7 +13,7 @@ from forgetmeter.errors import UserError
 from forgetmeter.models.checkpoint import Checkpoint
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.scoring.batch_invariance.limits import max_length
-from forgetmeter.scoring.calibration_texts import calibration_texts
+from forgetmeter.scoring.calibration_texts import calibration_texts, longest_text
 from forgetmeter.scoring.tokens.tokenization import added_tokens
 
 _TOKENS_PER_CALL = 4096
@@ -53,6 +53,11 @@ def _sequences(model: Loaded | Checkpoint, settings: CalibrationSettings, longes
     tokenizer, added = model.tokenizer, added_tokens(model.tokenizer)
     after = () if model.family == "decoder" else added.after
     room = longest - len(added.before) - len(after)
+    if room < 1:
+        raise UserError(
+            f"sequences of {longest} tokens have no room for text: the tokenizer of {model.name} adds "
+            f"{len(added.before) + len(after)} to each; ask for longer ones (calibration: {{length: N}})"
+        )
     texts, where = calibration_texts(settings, model.name), settings.of(model.name)
     encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     ids = [token for each in encoded for token in each]
@@ -67,8 +72,11 @@ def _sequences(model: Loaded | Checkpoint, settings: CalibrationSettings, longes
     else:
         pieces = [ids[start : start + room] for start in range(0, len(ids) - room + 1, room)]
     if len(pieces) < settings.sequences:
+        whole = longest_text(settings)
+        part = f"the first {whole:,} characters of " if len(texts) == 1 and len(texts[0]) == whole else ""
         raise UserError(
-            f"calibration text '{where}' has {len(ids):,} tokens as {model.name} splits it, and "
+            f"{part}calibration text '{where}' {'have' if part else 'has'} {len(ids):,} tokens as {model.name} splits "
+            f"it, and "
             f"{settings.sequences} sequences of {longest} tokens need "
             f"{settings.sequences * room:,}; give a longer text, or ask for fewer or shorter sequences "
             "(calibration: {text: PATH, sequences: N, length: N})"

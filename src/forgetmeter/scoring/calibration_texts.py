@@ -13,7 +13,7 @@ from forgetmeter.probes.on_text.text_file import read_text_file
 
 _FACTS_TASK = "facts:templates=0"
 _LONGEST_TOKEN = 16
-"""Letters read of a file for each token that is needed."""
+"""Characters read of a file for each token that is needed."""
 
 
 def text_digest(settings: CalibrationSettings, model: str) -> str:
@@ -38,7 +38,12 @@ def calibration_texts(settings: CalibrationSettings, model: str) -> Sequence[str
         return _documentation()
     texts = read_text_file(Path(where).expanduser())
     whole = "\n\n".join(text for text in texts if text is not None)
-    return [whole[: settings.sequences * settings.length * _LONGEST_TOKEN]]
+    return [whole[: longest_text(settings)]]
+
+
+def longest_text(settings: CalibrationSettings) -> int:
+    """Return how many characters of a file are read."""
+    return settings.sequences * settings.length * _LONGEST_TOKEN
 
 
 def _documentation() -> Sequence[str]:

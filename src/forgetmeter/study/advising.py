@@ -116,6 +116,8 @@ class _Advising:
         from forgetmeter.study import mixing_bits, recipe_sizes
 
         checkpoint, problems, unknown_role = recipe_sizes.checked_recipes(self._location, self._study)
+        if self._request.mixed:
+            mixing_bits.check_mixable(checkpoint)
         recipes = self._usable_recipes(problems, unknown_role)
         groups = self._groups()
         self._listener.stage(f"loading {self._request.model}")

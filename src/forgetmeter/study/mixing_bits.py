@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from forgetmeter.study.advising import AdviceRequest
 
 _METHOD = "round_to_nearest:{bits}:group_size=32:clip=mse"
+_WHOLE = "round_to_nearest:overall:4:group_size=32:clip=mse"
 _BITS = (2, 3, 4, 5, 6, 8)
 _MEASURED_BITS = (2, 3, 4)
 """Bits that parts are asked with; an error of rounding shrinks fourfold with each further bit."""
@@ -73,6 +74,25 @@ def measured_mixes(
         complete=complete,
     )
     return mixes(open_run(request.output).sensitivities, SizePredictor(checkpoint), most)
+
+
+def check_mixable(checkpoint: Checkpoint) -> None:
+    """Check, before anything is measured, that fewer bits make a model's files smaller.
+
+    Raises:
+        UserError: They do not, because no format stores its integers.
+    """
+    recipe, sizes = parse_recipe(f"{_WHOLE}+{_EMBEDDING}"), SizePredictor(checkpoint)
+    try:
+        packs = sizes.of(recipe).format != "dense"
+    except UserError:
+        # Some parts may still be stored in fewer bits.
+        return
+    if not packs:
+        raise UserError(
+            f"mixed bits cannot make {checkpoint.name} smaller, because no format stores the integers of this "
+            "architecture; advise without --mixed compares the recipes that can"
+        )
 
 
 @dataclass(frozen=True)

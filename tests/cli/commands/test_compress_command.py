@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,18 @@ def test_a_folder_is_written(llama_folder: Path, tmp_path: Path) -> None:
         "checked: the logits of the written folder match those of the compressed model",
         f"written to {out}",
     ]
+
+
+def test_damping_that_had_to_be_raised_is_shown_once_per_kind_of_layer(llama_folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the inn is thin. " * 200)
+    settings = ["--sequences", "1", "--length", "8", "--calibration", str(text), "--no-check"]
+    done = forgetmeter(
+        "compress", str(llama_folder), "gptq:overall:4:damp=0", "--out", str(tmp_path / "out"), *settings
+    )
+    shown = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert shown == list(dict.fromkeys(shown))
+    assert re.search(r"inputs is not positive definite; it was damped by 0\.\d+ instead of 0$", shown[0])
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def advise_command(
     device: options.DeviceName = None,
     seed: options.Seed = None,
     batch_tokens: options.BatchTokens = None,
+    calibration_file: options.CalibrationFile = None,
     data: options.DataFolder = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -63,7 +64,7 @@ def advise_command(
         tasks=options.split(tasks) or (),
         budget=parse_budget(max_bytes),
         recipes=options.split_recipes(recipes),
-        options=options.evaluation(locals()),
+        options=options.evaluation(locals()) | options.given("calibration.", text=calibration_file),
         mixed=mixed,
         output=out,
         data=data,

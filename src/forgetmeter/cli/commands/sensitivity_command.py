@@ -68,6 +68,7 @@ def sensitivity_command(
     device: options.DeviceName = None,
     seed: options.Seed = None,
     batch_tokens: options.BatchTokens = None,
+    calibration_file: options.CalibrationFile = None,
     noise_floor: options.NoiseFloor = None,
     data: options.DataFolder = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -81,7 +82,7 @@ def sensitivity_command(
     interruption, the same command continues. For an existing run, the parts
     that its recipes compress are shown.
     """
-    settings = options.evaluation(locals())
+    settings = options.evaluation(locals()) | options.given("calibration.", text=calibration_file)
     asked: dict[str, Any] = {"out": out, "methods": methods, "by": by, "layers": layers, "data": data}
     if run_store.RunStore(model).has_study():
         _refuse(model, ["tasks"] * (tasks is not None) + list(options.given(**asked)) + list(settings))
@@ -109,7 +110,7 @@ def sensitivity_command(
 def _refuse(run: str, given: Sequence[str]) -> None:
     """Raise if an option is given that would have no effect on a run."""
     if given:
-        name = given[0].rpartition(".")[2].replace("_", "-")
+        name = given[0].removesuffix(".text").rpartition(".")[2].replace("_", "-")
         raise UserError(f"'{run}' is a run, which is only shown, so --{name} would have no effect; omit it")
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from forgetmeter.compression.calibrated.input_moments import InputMoments, refuse_infinite
+from forgetmeter.errors import ShownWarning
 
 Settle = Callable[[int], Tensor]
 """Returns the final weights of the block's input unit with this index."""
@@ -71,6 +72,7 @@ def inverse_factor(hessian: Tensor, damp: float) -> Tensor:
         warnings.warn(
             f"the matrix of products of a layer's {len(hessian)} inputs is not positive definite; it was damped by "
             f"{raised:g} instead of {damp:g}",
+            ShownWarning,
             stacklevel=2,
         )
     return factor

@@ -342,7 +342,9 @@ def _opening(problem: str, name: str, path: Path | None = None) -> Iterator[None
         elif is_about_own_code(error):
             problem = _OWN_CODE
         elif isinstance(error, ImportError):
-            problem = "model '{name}' needs a library or device that is missing: {cause}"
+            # A version with > in it would be a redirection in a shell.
+            install = "pip install 'forgetmeter[compressed-tensors]'" if "compressed-tensors" in cause else cause
+            problem = "model '{name}' needs a library or device that is missing: " + install
         raise UserError(problem.format(name=name, cause=cause)) from error
 
 
