@@ -257,6 +257,23 @@ def test_the_preset_leaves_out_what_a_model_cannot_take(folder: Path) -> None:
     assert len(found.sizes) > 20
 
 
+def test_calibrated_recipes_are_tried_if_asked_for_and_can_be_written(folder: Path, tmp_path: Path) -> None:
+    given = AdviceRequest(
+        MODEL,
+        ("facts:templates=0:relations=country_capital",),
+        parse_budget("0.375"),
+        recipes=["round_to_nearest:overall:2:clip=mse:group_size=32"],
+        options={"evaluation.limit": 100},
+        calibrated=True,
+        output=str(folder / "calibrated"),
+    )
+    best = (found := advise(given)).sizes[found.best.recipe]
+    assert best.recipe.startswith("gptq:overall:3:")
+    assert best.format == "compressed-tensors"
+    written = compress_checkpoint(MODEL, best.recipe, tmp_path / "out", format=best.format)
+    assert written.bytes_after == best.bytes
+
+
 def test_if_nothing_fits_the_smallest_is_named(folder: Path) -> None:
     smallest = r"no recipe fits in [\d,]+ bytes: the smallest, .*, takes [\d,]+ bytes, "
     with pytest.raises(UserError, match=smallest):

@@ -163,6 +163,18 @@ _ADVICE = Preset(
     ),
 )
 
+_CALIBRATED_ADVICE = Preset(
+    "advice/calibrated",
+    "Recipes that `forgetmeter advise --calibrated` tries as well: 4 to 2 bits by GPTQ, which reads a calibration "
+    "text.",
+    _recipes(
+        [
+            f"gptq:overall:{bits}:act_order=true:group_size=32:static_groups=true+cast:token_embedding:dtype=bfloat16"
+            for bits in (4, 3, 2)
+        ]
+    ),
+)
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -176,6 +188,7 @@ PRESETS: dict[str, Preset] = {
         _STRUCTURE,
         _BITS,
         _ADVICE,
+        _CALIBRATED_ADVICE,
     )
 }
 

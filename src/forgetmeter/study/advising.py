@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from forgetmeter.models.checkpoint import Checkpoint
 
 ADVICE_PRESET = f"{PREFIX}advice"
+_CALIBRATED_PRESET = f"{PREFIX}advice/calibrated"
 _NO_MIX = "the part-by-part choice of bits gives the same bits everywhere, or does not fit, or failed"
 _CAST_BYTES = 2
 _HALF = 0.5
@@ -54,6 +55,7 @@ class AdviceRequest:
             from which recipes that do not fit the model are left out.
         options: Evaluation settings by dotted key, as for ``run``.
         mixed: Whether to try different bits for different parts, too.
+        calibrated: Whether to try recipes that read a calibration text, too.
         output: Folder or URL of the runs; by default a folder under ``runs/`` named after the request.
         data: Data folder of the probes, if given.
     """
@@ -64,6 +66,7 @@ class AdviceRequest:
     recipes: Sequence[str] | None = None
     options: Mapping[str, Any] | None = None
     mixed: bool = False
+    calibrated: bool = False
     output: str | None = None
     data: Path | None = None
 
@@ -211,6 +214,7 @@ class _Advising:
 
         vocabulary = InstalledVocabulary(self._request.data, locations)
         recipes = list(self._request.recipes or (ADVICE_PRESET, *advised_plug_ins()))
+        recipes += [_CALIBRATED_PRESET] if self._request.calibrated else []
         output = self._request.output or "runs/advice"
         options = {**self._options, "recipes": recipes, "output": output}
         study = study_from_options(options, vocabulary=vocabulary, name=argument_name)

@@ -44,6 +44,10 @@ def advise_command(
         bool,
         typer.Option("--mixed", help="Also try different bits for different parts, chosen by their sensitivity."),
     ] = False,
+    calibrated: Annotated[
+        bool,
+        typer.Option("--calibrated", help="Also try GPTQ, which reads a text; it can take minutes for each recipe."),
+    ] = False,
     limit: options.Limit = None,
     dtype: options.DTypeName = None,
     device: options.DeviceName = None,
@@ -66,6 +70,7 @@ def advise_command(
         recipes=options.split_recipes(recipes),
         options=options.evaluation(locals()) | options.given("calibration.", text=calibration_file),
         mixed=mixed,
+        calibrated=calibrated,
         output=out,
         data=data,
     )
