@@ -8,7 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_models import make_llama, make_tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    CompressedTensorsConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+)
 
 from forgetmeter.checkpoints.compressing import compress_checkpoint
 from forgetmeter.compression.applying.compressor import compress
@@ -98,3 +106,48 @@ def test_nothing_is_written_without_enough_text(folder, text, tmp_path) -> None:
             str(folder), "wanda:overall:0.5", tmp_path / "out", calibration=CalibrationSettings(text.text, 10**5, 20)
         )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module", params=["llama", "mixtral"])
+def in_16_bits(request, tmp_path_factory):
+    """A checkpoint in bfloat16; transformers merges Mixtral's experts while loading it."""
+    folder = tmp_path_factory.mktemp("models") / request.param
+    tokenizer = make_tokenizer()
+    settings = {"vocab_size": len(tokenizer), "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2}
+    settings |= {"num_attention_heads": 6, "num_key_value_heads": 2, "initializer_range": 0.2}
+    torch.manual_seed(0)
+    if request.param == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**settings))
+    else:
+        model = MixtralForCausalLM(MixtralConfig(num_local_experts=3, **settings))
+    model.bfloat16().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "wanda:attention:0.5",
+        "gptq:attention:4",
+        "svd:attention:0.3+l1_unstructured:attention:0.5",
+        "svd:attention:0.3+round_to_nearest:attention:4",
+    ],
+)
+def test_16_bit_weights_are_compressed_in_float32_and_rounded_once(in_16_bits, text, recipe, tmp_path) -> None:
+    written = compress_checkpoint(str(in_16_bits), recipe, tmp_path / "out", calibration=text)
+    assert written.is_checked
+    loaded = load(str(in_16_bits))
+    calls = calibration_calls(loaded, text)
+    expected = compress(loaded, recipe, calibration=calls).model.state_dict()
+    found = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    for name, values in found.items():
+        torch.testing.assert_close(values, expected[name].bfloat16().float(), rtol=2**-7, atol=1e-7)
+    (file,) = (tmp_path / "out").glob("*.safetensors")
+    assert {values.dtype for values in load_file(file).values()} == {torch.bfloat16}
+
+
+def test_a_cast_to_the_stored_width_changes_nothing_before_a_calibrated_step_either(in_16_bits, text, tmp_path) -> None:
+    recipe = "cast:attention:dtype=bfloat16+gptq:attention:4"
+    with pytest.raises(UserError, match="'cast:attention:dtype=bfloat16' changes nothing"):
+        compress_checkpoint(str(in_16_bits), recipe, tmp_path / "out", calibration=text)

@@ -304,7 +304,11 @@ def _weight_notes(request: CompressionRequest, source: Source) -> Iterator[str]:
     if request.format == "dense":
         if "quantizes" in effects:
             packed = (replace(request, format=each) for each in FORMATS if each != "dense")
-            can = (each.format for each in packed if not any(format_problems(each, source.checkpoint.skeleton)))
+            can = (
+                each.format
+                for each in packed
+                if not source.converted and not any(format_problems(each, source.checkpoint.skeleton))
+            )
             instead = f"; --format {found} stores the integers" if (found := next(can, None)) else ""
             yield f"Low-bit weights are stored dequantized and take as many bytes as before{instead}."
         elif "zeroes" in effects:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from forgetmeter.basics.quiet import quiet
 from forgetmeter.checkpoints.request import CompressionRequest, refusing_settings
 from forgetmeter.checkpoints.source import Source
 from forgetmeter.compression.applying.compressor import Compressed, Compressor
-from forgetmeter.compression.applying.recipe_problems import needs_activations
+from forgetmeter.compression.applying.recipe_problems import needs_activations, needs_float32
 from forgetmeter.compression.applying.unit import joined
 from forgetmeter.compression.calibrated.activations import Keep, in_memory
 from forgetmeter.compression.forms.weight import Weight
@@ -26,7 +26,7 @@ from forgetmeter.models.family import Family
 from forgetmeter.models.files.model_files import weight_files
 from forgetmeter.models.loaded import Loaded
 from forgetmeter.models.location import Location
-from forgetmeter.models.on_disk.stored_weights import name_in
+from forgetmeter.models.on_disk.stored_weights import name_in, stored_weight_bytes
 from forgetmeter.models.safe_loading.pretrained import PROBE_TEXTS
 from forgetmeter.records.variant import Reached
 from forgetmeter.scoring.calibration import calibration_calls
@@ -54,8 +54,9 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
         OSError: The disk is full or fails.
     """
     loaded = _loaded(request, source, computing_dtype(request, source))
-    model, compressed = loaded.model, _compressed(request, loaded)
-    dtype = model.config.dtype
+    in_float32 = _loaded(request, source, torch.float32) if needs_float32(request.recipe) else loaded
+    model, compressed = loaded.model, _compressed(request, in_float32)
+    dtype, dtypes = model.config.dtype, dict(_dtypes(model))
     # Found first, because installing may rename blocks.
     narrow = [
         (model.get_submodule(unit.matrices[0].module), unit.parameter.rpartition(".")[2], unit.weight.values().dtype)
@@ -63,6 +64,9 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
         if unit.weight.keeps_dtype and unit.weight.shape == model.get_parameter(unit.parameter).shape
     ]
     install(model, compressed.weights)
+    for (module, name), stored in dtypes.items():
+        parameter = module.get_parameter(name)
+        parameter.data = parameter.data.to(stored)
     for module, name, stored in narrow:
         parameter = module.get_parameter(name)
         parameter.data = parameter.data.to(stored)
@@ -76,13 +80,22 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
     return compressed.reached, weight_files(partial)
 
 
+def _dtypes(model: PreTrainedModel) -> Iterator[tuple[tuple[nn.Module, str], torch.dtype]]:
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            yield (module, name), parameter.dtype
+
+
 def _loaded(
     request: CompressionRequest, source: Source, dtype: torch.dtype, checkpoint: Checkpoint | None = None
 ) -> Loaded:
     """Load a whole model in a dtype, with its tokenizer if the recipe needs texts."""
     model = (checkpoint or source.checkpoint).model(dtype=request.dtype or dtype).to(dtype)
     tokenizer: Any = source.checkpoint.tokenizer if needs_activations(request.recipe) else None
-    return Loaded(model.eval(), tokenizer, source.checkpoint.family, str(request.model))
+    widths = stored_weight_bytes(source.checkpoint.headers, source.checkpoint.quantization, model)
+    if request.dtype is not None:
+        widths = dict.fromkeys(widths, request.dtype.itemsize)
+    return Loaded(model.eval(), tokenizer, source.checkpoint.family, str(request.model), widths)
 
 
 def _compressed(request: CompressionRequest, loaded: Loaded, kept: Keep = in_memory) -> Compressed:

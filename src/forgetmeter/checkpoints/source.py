@@ -151,13 +151,15 @@ class StoredModel:
         """Return a tensor's bytes in memory."""
         return self.source.entries[self.keys[parameter]].bytes
 
-    def originals(self) -> dict[Matrix, Weight]:
-        """Return the model's own weights, loaded lazily."""
+    def originals(self, dtype: torch.dtype | None = None) -> dict[Matrix, Weight]:
+        """Return the model's own weights, loaded lazily, in a dtype or their own."""
         names = dict.fromkeys(matrix.parameter for matrix in self.matrices)
-        return by_matrix(self.matrices, {name: self._deferred(name) for name in names})
+        return by_matrix(self.matrices, {name: self._deferred(name, dtype) for name in names})
 
-    def _deferred(self, parameter: str) -> Weight:
-        return DeferredWeight(DenseWeight(self.meta_tensor(parameter)), lambda: DenseWeight(self.read(parameter)))
+    def _deferred(self, parameter: str, dtype: torch.dtype | None) -> Weight:
+        meta = self.meta_tensor(parameter)
+        kept = meta.dtype if dtype is None else dtype
+        return DeferredWeight(DenseWeight(meta.to(kept)), lambda: DenseWeight(self.read(parameter).to(kept)))
 
 
 def stored_model(model: PreTrainedModel, source: Source, name: str) -> StoredModel:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from itertools import groupby, islice
 
+import torch
 from torch import Tensor
 
 from forgetmeter.checkpoints.outputs import Output
@@ -14,6 +15,7 @@ from forgetmeter.checkpoints.scratch import FreedMemory, Scratch
 from forgetmeter.checkpoints.source import StoredModel
 from forgetmeter.checkpoints.storage import Storage
 from forgetmeter.compression.applying.accounting import Baseline, UnitAccount, account_unit, account_units, count_zeros
+from forgetmeter.compression.applying.recipe_problems import needs_float32
 from forgetmeter.compression.applying.step import prepared, selected_units, unit_by_unit
 from forgetmeter.compression.applying.unit import Unit, joined
 from forgetmeter.compression.forms.weight import Weight
@@ -30,7 +32,8 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
         UserError: A matrix holds values that a method cannot work on, or a file is truncated.
         OSError: The disk is full or fails.
     """
-    originals = stored.originals()
+    originals = stored.originals(torch.float32 if needs_float32(recipe) else None)
+    widths = {matrix.parameter: stored.meta_tensor(matrix.parameter).dtype.itemsize for matrix in stored.matrices}
     weights: dict[Matrix, Weight] = {}
     freed = FreedMemory()
     for number, step in enumerate(recipe.steps):
@@ -39,7 +42,7 @@ def compress_stored(stored: StoredModel, recipe: Recipe, sink: Sink, scratch: Sc
         }
         units = selected_units(step, originals, weights)
         prepare = functools.partial(prepared, step, units, seed=seed)
-        results = unit_by_unit(units, prepare, step, model=stored.name)
+        results = unit_by_unit(units, prepare, step, model=stored.name, stored=widths)
         for parameter, group in groupby(units, key=lambda unit: unit.parameter):
             is_final = parameter not in later
             # Stop after this parameter: reading the next one would evict its tensor, which is read again below.

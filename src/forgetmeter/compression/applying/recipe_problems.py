@@ -103,6 +103,15 @@ class _Meant:
         return not (self.sees_activations or other.sees_activations or self.matrices & other.matrices)
 
 
+def needs_float32(recipe: Recipe) -> bool:
+    """Whether 16-bit weights are compressed in float32, as a run does, because rounding in between would show.
+
+    So do recipes that read activations, and steps after one that rewrites weights.
+    """
+    effects = [load_method(step.method).declaration.effect for step in recipe.steps]
+    return needs_activations(recipe) or "rewrites" in effects[:-1]
+
+
 def needs_activations(recipe: Recipe) -> bool:
     """Whether a step of a (checked) recipe needs activations."""
     return any(sees_activations(step) for step in recipe.steps)
