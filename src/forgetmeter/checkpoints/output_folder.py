@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from forgetmeter.basics.made_folder import made_folder
 from forgetmeter.errors import UserError
@@ -78,7 +82,9 @@ def all_or_nothing(out: Path) -> Iterator[Path]:
     Raises:
         UserError: The disk is full or not writable.
     """
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    start = f".{out.name}.partial-{platform.node().replace('/', '')}-"
+    partial = out.with_name(f"{start}{os.getpid()}")
+    _remove_left_behind(out.parent, start)
     try:
         with made_folder(out.parent):
             try:
@@ -96,6 +102,14 @@ def all_or_nothing(out: Path) -> Iterator[Path]:
             else f"cannot be written ({error.strerror or error}); choose another folder"
         )
         raise UserError(f"--out '{out}': {why}; no files were left behind") from error
+
+
+def _remove_left_behind(folder: Path, start: str) -> None:
+    """Remove the temporary folders of processes of this machine that were killed."""
+    for path in folder.glob(f"{glob.escape(start)}*") if folder.is_dir() else ():
+        number = path.name.removeprefix(start)
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

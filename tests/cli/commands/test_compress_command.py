@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -45,6 +46,16 @@ def test_damping_that_had_to_be_raised_is_shown_once_per_kind_of_layer(llama_fol
     shown = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
     assert shown == list(dict.fromkeys(shown))
     assert re.search(r"inputs is not positive definite; it was damped by 0\.\d+ instead of 0$", shown[0])
+
+
+def test_what_a_killed_process_left_behind_is_removed(llama_folder: Path, tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    start = f".out.partial-{platform.node()}-"
+    left, running = (tmp_path / f"{start}{pid}" for pid in (int(dead.stdout), os.getpid()))
+    for folder in (left, running, tmp_path / ".out.partial-elsewhere-1"):
+        (folder / ".scratch-calibrated").mkdir(parents=True)
+    forgetmeter("compress", str(llama_folder), "l1_unstructured:overall:0.5", "--out", str(tmp_path / "out"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([running.name, ".out.partial-elsewhere-1", "out"])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -335,6 +337,36 @@ def test_secrets_are_not_recorded_and_tokenizers_are(logs: tuple[Path, Path], tm
     results = run_of(logs[0], changed, out=tmp_path / "run", tasks=["choosing"])
     said = results.study["imported"]["answers:m"]["settings"]["model_args"]
     assert said == "pretrained=m,tokenizer=org/it,add_bos_token=True,credential=…,header=…,dtype=auto"
+
+
+@pytest.mark.parametrize("is_text", [True, False])
+def test_what_nested_arguments_hold_is_not_recorded(
+    logs: tuple[Path, Path],
+    tmp_path: Path,
+    is_text: bool,
+) -> None:
+    nested = {
+        "client": [{"api_key": "s1"}],
+        "kw": {"password": "s2", "headers": {"Authorization": "s3"}},
+        "dtype": "auto",
+    }
+    given = ",".join(f"{key}={value}" for key, value in nested.items()) if is_text else nested
+    changed = changed_results(logs[1], tmp_path / "changed", lambda said: said["config"].update(model_args=given))
+    results = run_of(logs[0], changed, out=tmp_path / "run", tasks=["choosing"])
+    (said,) = (each["settings"]["model_args"] for each in results.study["imported"].values() if "client" in str(each))
+    assert said == "client=…,kw=…,dtype=auto"
+    assert not re.search(r"s[123]", said)
+
+
+def test_folders_and_pipes_among_the_logs_are_left_alone(logs: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(logs[1], folder)
+    (file,) = folder.rglob("samples_choosing_*.jsonl")
+    file.with_name("samples_folder_2026-01-01T00-00-00.000000.jsonl").mkdir()
+    os.mkfifo(file.with_name("samples_pipe_2026-01-01T00-00-00.000000.jsonl"))
+    os.mkfifo(file.with_name("results_2026-01-01T00-00-00.000000.json"))
+    results = run_of(logs[0], folder, out=tmp_path / "run")
+    assert {each.task for each in results.run.answers} >= {"choosing"}
 
 
 def refused(baseline: Path, *candidates: Path, out: Path, **options: Any) -> str:

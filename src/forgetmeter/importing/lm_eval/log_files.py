@@ -19,6 +19,7 @@ from forgetmeter.errors import UserError, one_line
 # The date is that of the results file; colons are replaced.
 _SAMPLES = re.compile(r"^samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?)\.jsonl$", re.DOTALL)
 _MOST = 3
+_NESTED = (dict, list)
 SECRET = "…"
 """Stands for a value that is not recorded."""
 
@@ -45,7 +46,7 @@ class LoggedResults:
         """The model's arguments as text, without values that may be secret."""
         args = self.config.get("model_args") or ""
         if isinstance(args, dict):
-            args = ",".join(f"{key}={value}" for key, value in args.items())
+            args = ",".join(f"{key}={SECRET if isinstance(value, _NESTED) else value}" for key, value in args.items())
         return ",".join(_without_secrets(str(args)))
 
     @property
@@ -59,7 +60,9 @@ def _without_secrets(args: str) -> Iterator[str]:
     for part in args.split(","):
         name, equals, value = part.partition("=")
         # Without a name, it belongs to the value before.
-        is_hidden = is_secret(name.strip(), value.strip()) if equals else is_hidden
+        if equals:
+            # Whatever is in brackets may hold a key under any name.
+            is_hidden = is_secret(name.strip(), value.strip()) or value.strip().startswith(("{", "[", "("))
         if equals or not is_hidden:
             yield f"{name}={SECRET}" if is_hidden else part
 
@@ -111,7 +114,9 @@ def find_logs(folder: Path) -> Logs:
     """
     if not folder.is_dir():
         raise UserError(f"'{folder}' is not a folder; name the --output_path of lm_eval, or a folder in it")
-    found = [(path, match) for path in sorted(folder.rglob("samples_*.jsonl")) if (match := _SAMPLES.match(path.name))]
+    # Not folders, nor pipes, which would be waited for.
+    files = (path for path in sorted(folder.rglob("samples_*.jsonl")) if path.is_file())
+    found = [(path, match) for path in files if (match := _SAMPLES.match(path.name))]
     if not found:
         raise UserError(
             f"'{folder}' has no samples_TASK_DATE.jsonl; name the --output_path of an lm_eval run with --log_samples"
@@ -141,7 +146,7 @@ def find_logs(folder: Path) -> Logs:
 
 def _results(folder: Path, date: str) -> LoggedResults:
     # `--output_path NAME.json` replaces the first part of the name.
-    for path in folder.glob(f"*_{date}.json"):
+    for path in filter(Path.is_file, folder.glob(f"*_{date}.json")):
         try:
             return LoggedResults(each_text(read_loose_json(path.read_bytes()), encodable))
         except (OSError, ValueError) as error:
