@@ -157,7 +157,7 @@ def _write(request: CompressionRequest, checkpoint: Checkpoint) -> Written:
         known: Mapping[Matrix, Weight] | None = None
         if source.converted:
             check_room(request.out, source.bytes + small)
-            reached, files = write_whole(request, source, partial)
+            reached, files, known = write_whole(request, source, partial)
         else:
             if needs_activations(request.recipe):
                 known = open_files.enter_context(_calibrated(request, source, partial, small))
@@ -202,17 +202,13 @@ def _calibrated(
         return
     check_room(request.out, source.bytes + small + _COPIES * size)
     folder = partial / ".scratch-calibrated"
+    folder.mkdir()
     try:
-        with Scratch(_new_folder(folder) / "weights") as scratch:
+        with Scratch(folder / "weights") as scratch:
             checkpoint = _in_float32(request, source, folder)
             yield variant_weights(request, source, checkpoint=checkpoint, kept=scratch.mapped)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _new_folder(path: Path) -> Path:
-    path.mkdir()
-    return path
 
 
 def _in_float32(request: CompressionRequest, source: Source, folder: Path) -> Checkpoint:
@@ -220,7 +216,8 @@ def _in_float32(request: CompressionRequest, source: Source, folder: Path) -> Ch
     floating = [each.stored.dtype for each in source.entries.values() if each.stored.dtype.is_floating_point]
     if all(dtype == torch.float32 for dtype in floating):
         return source.checkpoint
-    copy = _new_folder(folder / "float32")
+    copy = folder / "float32"
+    copy.mkdir()
     copy_companions(source.checkpoint.folder, copy)
     plain = replace(request, recipe=parse_recipe(BASELINE), dtype=torch.float32, format="dense")
     _write_streamed(plain, open_source(source.checkpoint, torch.float32), copy, 0, None)

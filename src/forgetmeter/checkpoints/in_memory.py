@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from forgetmeter.basics.quiet import quiet
@@ -41,22 +41,25 @@ _CLOSE = 1e-3
 _HALVES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 
-def write_whole(request: CompressionRequest, source: Source, partial: Path) -> tuple[Reached, tuple[Path, ...]]:
+def write_whole(
+    request: CompressionRequest, source: Source, partial: Path
+) -> tuple[Reached, tuple[Path, ...], Mapping[Matrix, Weight] | None]:
     """Load a model, compress it, and save it with transformers in its original layout.
 
     Parameters whose weights are all cast to 16 bits are stored in 16 bits, as in ``DenseStorage``.
 
     Returns:
-        The sparsity and size reached, and the weight files.
+        The sparsity and size reached, the weight files, and the ``variant_weights`` if they were computed.
 
     Raises:
         UserError: A matrix holds values that a method cannot work on.
         OSError: The disk is full or fails.
     """
     loaded = _loaded(request, source, computing_dtype(request, source))
-    in_float32 = _loaded(request, source, torch.float32) if needs_float32(request.recipe) else loaded
-    model, compressed = loaded.model, _compressed(request, in_float32)
-    dtype, dtypes = model.config.dtype, dict(_dtypes(model))
+    is_wide = needs_float32(request.recipe)
+    compressed = _compressed(request, _loaded(request, source, torch.float32) if is_wide else loaded)
+    model = loaded.model
+    dtype = model.config.dtype
     # Found first, because installing may rename blocks.
     narrow = [
         (model.get_submodule(unit.matrices[0].module), unit.parameter.rpartition(".")[2], unit.weight.values().dtype)
@@ -64,9 +67,6 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
         if unit.weight.keeps_dtype and unit.weight.shape == model.get_parameter(unit.parameter).shape
     ]
     install(model, compressed.weights)
-    for (module, name), stored in dtypes.items():
-        parameter = module.get_parameter(name)
-        parameter.data = parameter.data.to(stored)
     for module, name, stored in narrow:
         parameter = module.get_parameter(name)
         parameter.data = parameter.data.to(stored)
@@ -77,13 +77,7 @@ def write_whole(request: CompressionRequest, source: Source, partial: Path) -> t
         # transformers records the dtype of the first parameter, in which all of them would be read.
         model.config.dtype = dtype
         model.config.save_pretrained(partial)
-    return compressed.reached, weight_files(partial)
-
-
-def _dtypes(model: PreTrainedModel) -> Iterator[tuple[tuple[nn.Module, str], torch.dtype]]:
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            yield (module, name), parameter.dtype
+    return compressed.reached, weight_files(partial), compressed.weights if is_wide else None
 
 
 def _loaded(

@@ -201,13 +201,13 @@ PACKED: dict[Format, type[PackedStorage]] = {"compressed-tensors": PackQuantized
 
 
 def _plain(old: Tensor, units: Sequence[Unit]) -> Tensor:
-    """Return a parameter's values in its dtype, in whatever dtype they were computed.
+    """Return a parameter's values in its dtype.
 
     Weights cast to 16 bits are stored in 16 bits; they are read in the configuration's dtype.
     """
     weight = units[0].weight
     is_kept = len(units) == 1 and weight.keeps_dtype and weight.shape == tuple(old.shape)
-    return weight.values() if is_kept else parameter_values(old, units).to(old.dtype)
+    return weight.values() if is_kept else parameter_values(old, units)
 
 
 def _checked(step: Step, packing: Packing, output: Output, weight: Weight) -> StoredIntegers:

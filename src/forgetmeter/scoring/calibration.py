@@ -76,9 +76,8 @@ def _sequences(model: Loaded | Checkpoint, settings: CalibrationSettings, longes
         part = f"the first {whole:,} characters of " if len(texts) == 1 and len(texts[0]) == whole else ""
         raise UserError(
             f"{part}calibration text '{where}' {'have' if part else 'has'} {len(ids):,} tokens as {model.name} splits "
-            f"it, and "
-            f"{settings.sequences} sequences of {longest} tokens need "
-            f"{settings.sequences * room:,}; give a longer text, or ask for fewer or shorter sequences "
+            f"it, and {settings.sequences} sequences of {longest} tokens need {settings.sequences * room:,}; give a "
+            "longer text, or ask for fewer or shorter sequences "
             "(calibration: {text: PATH, sequences: N, length: N})"
         )
     return [[*added.before, *piece, *after] for piece in pieces]

@@ -20,13 +20,12 @@ from forgetmeter.specs.recipe import Recipe, Step, parse_recipe
 from forgetmeter.specs.scope import Scope
 from forgetmeter.statistics.paired import Estimate
 from forgetmeter.study.checked_study import CheckedStudy, Finished
-from forgetmeter.study.measuring_sensitivity import SensitivityRequest, measure_sensitivity
+from forgetmeter.study.measuring_sensitivity import SensitivityRequest, measure_sensitivity, step_of
 
 if TYPE_CHECKING:
     from forgetmeter.study.advising import AdviceRequest
 
 _METHOD = "round_to_nearest:{bits}:group_size=32:clip=mse"
-_WHOLE = "round_to_nearest:overall:4:group_size=32:clip=mse"
 _BITS = (2, 3, 4, 5, 6, 8)
 _MEASURED_BITS = (2, 3, 4)
 """Bits that parts are asked with; an error of rounding shrinks fourfold with each further bit."""
@@ -82,9 +81,9 @@ def check_mixable(checkpoint: Checkpoint) -> None:
     Raises:
         UserError: They do not, because no format stores its integers.
     """
-    recipe, sizes = parse_recipe(f"{_WHOLE}+{_EMBEDDING}"), SizePredictor(checkpoint)
+    recipe = Recipe((step_of(_METHOD.format(bits=4)), *parse_recipe(_EMBEDDING).steps))
     try:
-        packs = sizes.of(recipe).format != "dense"
+        packs = SizePredictor(checkpoint).of(recipe).format != "dense"
     except UserError:
         # Some parts may still be stored in fewer bits.
         return

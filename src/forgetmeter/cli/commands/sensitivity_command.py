@@ -11,6 +11,7 @@ import typer
 from forgetmeter.basics.visible_text import visible_line
 from forgetmeter.cli import options, progress
 from forgetmeter.cli.printing import print_text, text_width
+from forgetmeter.config.study_file import option_name
 from forgetmeter.errors import UserError
 from forgetmeter.plan import model_parts
 from forgetmeter.report.formats import sensitivity_json, sensitivity_text
@@ -110,8 +111,8 @@ def sensitivity_command(
 def _refuse(run: str, given: Sequence[str]) -> None:
     """Raise if an option is given that would have no effect on a run."""
     if given:
-        name = given[0].removesuffix(".text").rpartition(".")[2].replace("_", "-")
-        raise UserError(f"'{run}' is a run, which is only shown, so --{name} would have no effect; omit it")
+        name = option_name(given[0])
+        raise UserError(f"'{run}' is a run, which is only shown, so {name} would have no effect; omit it")
 
 
 def _request(

@@ -275,7 +275,7 @@ class _StageByStage:
 
     def _ready(self, weight: Weight) -> Weight:
         """Return a weight that costs nothing to install repeatedly."""
-        if weight.has_layer or weight.is_dropped:
+        if weight.has_layer or weight.is_dropped or isinstance(weight, DenseWeight):
             return weight
         return self._kept(DenseWeight(weight.parameter(self._model.dtype)))
 

@@ -216,10 +216,6 @@ class DenseWeight(Weight):
         """Return a contiguous copy."""
         return DenseWeight(self.tensor.transpose(-2, -1).contiguous())
 
-    def parameter(self, dtype: torch.dtype) -> Tensor:  # noqa: ARG002
-        """Return the tensor itself."""
-        return self.tensor
-
 
 @dataclass(frozen=True)
 class PartWeight(Weight):

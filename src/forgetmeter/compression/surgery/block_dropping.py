@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import product
 from typing import Any
 
 import torch
@@ -136,13 +135,18 @@ def _parts(block: nn.Module) -> dict[str, type]:
 
 def _parts_as_built(block: nn.Module, configs: Sequence[Any], number: int) -> dict[str, type]:
     """Return the modules of a new block of this number; none if it is built in another way."""
+    return next(map(_parts, _as_built(block, configs, number)), {})
+
+
+def _as_built(block: nn.Module, configs: Sequence[Any], number: int) -> Iterator[nn.Module]:
+    """Yield new blocks of this number, without weights, from each configuration that the block can be built from."""
     for config in configs:
         try:
             with torch.device("meta"):
-                return _parts(type(block)(config, number))
-        except Exception:  # noqa: BLE001 - blocks are built in many ways
+                built = type(block)(config, number)
+        except Exception:  # noqa: BLE001 - blocks are built in many ways; compress checks what it writes
             continue
-    return {}
+        yield built
 
 
 def _refuse_other_constants(kept: Sequence[nn.Module], configs: Sequence[Any]) -> None:
@@ -150,12 +154,8 @@ def _refuse_other_constants(kept: Sequence[nn.Module], configs: Sequence[Any]) -
 
     What is written has the constants of the remaining blocks.
     """
-    for (number, block), config in product(enumerate(kept), configs):
-        try:
-            with torch.device("meta"):
-                built = type(block)(config, number)
-        except Exception:  # noqa: BLE001 - blocks are built in many ways; compress checks what it writes
-            continue
+    pairs = ((block, built) for number, block in enumerate(kept) for built in _as_built(block, configs, number))
+    for block, built in pairs:
         modules = dict(block.named_modules())
         for name, module in built.named_modules():
             for key, value in vars(module).items():
